@@ -1,0 +1,64 @@
+// Package daemon puts the floor under a service: from its configuration type and its New it makes a complete command with
+// logs, state, sockets, admin API, gossip, bus, console, systemd notification, reload and drain. It is the only place that knows all of shared;
+// a service sees its Env.
+package daemon
+
+import (
+	"context"
+
+	"github.com/everup/everup/shared/admin"
+	"github.com/everup/everup/shared/bus"
+	"github.com/everup/everup/shared/conf"
+	"github.com/everup/everup/shared/health"
+	"github.com/everup/everup/shared/logx"
+	"github.com/everup/everup/shared/member"
+	"github.com/everup/everup/shared/metric"
+	"github.com/everup/everup/shared/netio"
+	"github.com/everup/everup/shared/state"
+	"github.com/rs/zerolog"
+)
+
+// Common is the part of the configuration that every daemon shares; a daemon's Config embeds it inline.
+type Common struct {
+	Node    conf.Name      `yaml:"node" doc:"Name of this host in the fleet; empty means the host name up to the first dot."`
+	State   string         `yaml:"state" doc:"Directory for the daemon's own small files; empty means $STATE_DIRECTORY or /var/lib/everup/<daemon>."`
+	Cluster *member.Config `yaml:"cluster" doc:"Membership of a fleet; without it the daemon stands alone."`
+	Bus     bus.Config     `yaml:"bus" doc:"Events and requests over NATS."`
+	Admin   admin.Config   `yaml:"admin" doc:"The local API."`
+	Log     logx.Config    `yaml:"log" doc:"The daemon's own log."`
+	Limits  Limits         `yaml:"limits" doc:"Bounds of the process."`
+}
+
+// Limits is the section `limits`.
+type Limits struct {
+	Memory   conf.Size     `yaml:"memory" doc:"Soft limit for the Go heap; 0 means none."`
+	Drain    conf.Duration `yaml:"drain" default:"30s" min:"0" max:"1h" doc:"Longest wait for work under way when the daemon stops."`
+	NotReady conf.Duration `yaml:"not_ready" default:"0" max:"5m" doc:"Pause between saying not ready and closing the listeners, for load balancers to notice."`
+}
+
+// Env is what a service gets. All fields are set, also when the daemon stands alone.
+type Env struct {
+	Node     string
+	Log      zerolog.Logger
+	Metrics  *metric.Registry
+	Health   *health.Registry
+	Net      *netio.Set
+	Admin    *admin.Server
+	Fleet    *member.Fleet
+	Bus      *bus.Bus
+	State    *state.Dir
+	Announce func(func(*member.Announcement)) // changes what gossip tells of this daemon
+}
+
+// Service is a daemon's engine.
+type Service[C any] interface {
+	// Run serves until ctx ends or it cannot go on. It binds its sockets (env.Net) in New, so that a port in use is
+	// known before readiness.
+	Run(ctx context.Context) error
+	// Reload swaps to cfg: provision new, swap, retire old; on error nothing has changed.
+	Reload(ctx context.Context, cfg *C) error
+	// Drain stops accepting, lets work under way end until ctx ends, and flushes. Run returns after it.
+	Drain(ctx context.Context) error
+	// Status is printed by `lbd status` and shown in the console. It must not block.
+	Status() any
+}
