@@ -7,28 +7,95 @@
 package pki
 
 import (
-	"crypto/tls"
+	"crypto/hkdf"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"fmt"
+
+	"github.com/everup/everup/shared/fault"
 )
 
-// Keys are a fleet's keys.
-type Keys struct{}
+const (
+	// MinSecret and MaxSecret bound a secret's length in bytes.
+	MinSecret = 16
+	MaxSecret = 1024
+	// MaxSecrets bounds how many secrets are accepted at once.
+	MaxSecrets = 4
+)
 
-// New derives from the secrets, the first being primary. A secret shorter than 16 bytes is fault.Config.
-func New(fleet string, secrets ...string) (*Keys, error) { panic("skeleton") }
+// Keys are a fleet's keys. They are immutable and safe for concurrent use.
+type Keys struct {
+	fleet   string
+	secrets [][]byte // the primary first
+	cas     []authority
+}
 
-// GenerateSecret returns 32 random bytes in base64url.
-func GenerateSecret() string { panic("skeleton") }
+// New derives from the secrets, the first being primary. A fleet without a name, a secret shorter than 16 bytes or
+// longer than 1024, or one given twice is fault.Config; the message never holds the secret.
+func New(fleet string, secrets ...string) (*Keys, error) {
+	if fleet == "" {
+		return nil, fault.New(fault.Config, "pki: the fleet has no name")
+	}
+	if len(secrets) == 0 || len(secrets) > MaxSecrets {
+		return nil, fault.New(fault.Config, "pki: a fleet has 1 to %d secrets, not %d", MaxSecrets, len(secrets))
+	}
+	k := &Keys{fleet: fleet}
+	for i, s := range secrets {
+		if len(s) < MinSecret || len(s) > MaxSecret {
+			return nil, fault.New(fault.Config, "pki: secret %d has %d bytes; it takes %d to %d", i+1, len(s), MinSecret, MaxSecret)
+		}
+		for j := range i {
+			if secrets[j] == s {
+				return nil, fault.New(fault.Config, "pki: secrets %d and %d are the same", j+1, i+1)
+			}
+		}
+		k.secrets = append(k.secrets, []byte(s))
+		ca, err := newAuthority(fleet, k.derive(i, "ca-ed25519", 32))
+		if err != nil {
+			return nil, fault.Wrap(fault.Internal, err, "pki: make the authority of secret %d", i+1)
+		}
+		k.cas = append(k.cas, ca)
+	}
+	return k, nil
+}
 
-func (k *Keys) Fleet() string { panic("skeleton") }
+// GenerateSecret returns 32 random bytes in base64url, without padding: 43 characters.
+func GenerateSecret() string {
+	b := make([]byte, 32)
+	rand.Read(b) // never fails (crypto/rand.Read)
+	return base64.RawURLEncoding.EncodeToString(b)
+}
 
-// Derive returns n bytes for purpose from each secret, primary first.
-func (k *Keys) Derive(purpose string, n int) [][]byte { panic("skeleton") }
+// Fleet returns the fleet's name.
+func (k *Keys) Fleet() string { return k.fleet }
 
-// Server and Client return TLS configurations (1.3 only) with a certificate for name (a node), signed in memory by the
-// fleet's CA (Ed25519, deterministic from the secret), that demand and verify the peer's by the fleet's CAs.
-// Certificates last 7 days and are made anew before they run out; clocks may differ by 24 h.
-func (k *Keys) Server(name string) *tls.Config { panic("skeleton") }
-func (k *Keys) Client(name string) *tls.Config { panic("skeleton") }
+// Derive returns n bytes (1 to 255*32) for purpose from each secret, primary first.
+func (k *Keys) Derive(purpose string, n int) [][]byte {
+	out := make([][]byte, len(k.secrets))
+	for i := range k.secrets {
+		out[i] = k.derive(i, purpose, n)
+	}
+	return out
+}
 
-// Password returns the password of a role on the bus ("daemon", "route", "operator").
-func (k *Keys) Password(role string) string { panic("skeleton") }
+func (k *Keys) derive(i int, purpose string, n int) []byte {
+	b, err := hkdf.Key(sha256.New, k.secrets[i], []byte(k.fleet), "everup/"+purpose+"/v1", n)
+	if err != nil {
+		panic(fmt.Sprintf("BUG: pki: derive %d bytes for %s: %v", n, purpose, err))
+	}
+	return b
+}
+
+// Password returns the password of a role on the bus ("daemon", "route", "operator"), from the primary secret.
+func (k *Keys) Password(role string) string { return k.Passwords(role)[0] }
+
+// Passwords returns the passwords of a role from all secrets, primary first: while a secret is rotated a server
+// accepts each of them.
+func (k *Keys) Passwords(role string) []string {
+	var out []string
+	for _, b := range k.Derive("password-"+role, 32) {
+		out = append(out, base64.RawURLEncoding.EncodeToString(b))
+	}
+	return out
+}
