@@ -1,64 +1,64 @@
 // Package run is a daemon's life: owned goroutines, signals, systemd notification with watchdog, reload, and an
 // orderly drain.
+//
+// Group owns goroutines. Notifier speaks to the service manager. Supervise runs a Life from start to exit; its
+// decisions are a pure state machine (machine.go) that is stepped with explicit time, and supervise.go is the shell
+// around it that waits, runs and sends. Backoff spaces restarts.
 package run
 
 import (
 	"context"
+	"fmt"
+	"os"
+	"runtime/debug"
 	"time"
 
+	"github.com/everup/everup/shared/fault"
 	"github.com/rs/zerolog"
 )
 
-// Group owns goroutines. The first that returns an error (or returns nil while marked Critical) cancels the rest.
-// A panic in one is reported as an error with its stack, not lost.
-type Group struct{}
-
-// NewGroup returns a group whose goroutines get a context derived from ctx.
-func NewGroup(ctx context.Context) *Group { panic("skeleton") }
-
-// Go starts f under name. A non-nil error other than ctx's own cancels the group.
-func (g *Group) Go(name string, f func(ctx context.Context) error) { panic("skeleton") }
-
-// Cancel asks all to stop.
-func (g *Group) Cancel() { panic("skeleton") }
-
-// Wait waits for all and returns the first error, wrapped with its goroutine's name.
-func (g *Group) Wait() error { panic("skeleton") }
-
-// Notifier speaks sd_notify(3). With no NOTIFY_SOCKET every call does nothing.
-type Notifier struct{}
-
-func NewNotifier() *Notifier                     { panic("skeleton") }
-func (n *Notifier) Ready(status string) error    { panic("skeleton") }
-func (n *Notifier) Status(status string) error   { panic("skeleton") }
-func (n *Notifier) Reloading() error             { panic("skeleton") }
-func (n *Notifier) Stopping(status string) error { panic("skeleton") }
-func (n *Notifier) Watchdog() error              { panic("skeleton") }
-func (n *Notifier) MainPID(pid int) error        { panic("skeleton") }
-
-// WatchdogInterval is a third of WATCHDOG_USEC when it is meant for this process, else 0.
-func (n *Notifier) WatchdogInterval() time.Duration { panic("skeleton") }
-
-// Step is one step of a stop, done in order; a step that outlasts its time is abandoned and the next begins.
+// Step is one step of a stop, done in order. Do's context ends after Timeout; a step that has not returned a second
+// later is abandoned and the next begins.
 type Step struct {
 	Name    string
-	Timeout time.Duration
+	Timeout time.Duration // 0 or less means 10 s
 	Do      func(ctx context.Context) error
 }
 
-// Life is what Supervise runs.
+// Life is what Supervise runs. Serve is required; all else may be left out.
 type Life struct {
 	Log     zerolog.Logger
 	Notify  *Notifier
 	Serve   func(ctx context.Context) error // blocks until ctx ends or it fails
-	Ready   <-chan struct{}                 // closed when traffic may come
-	Healthy func() error                    // called before each watchdog ping: a non-nil error withholds it
+	Ready   <-chan struct{}                 // closed when traffic may come; nil: at once
+	Healthy func() error                    // called before each watchdog ping: a non-nil error, or no return, withholds it
 	Reload  func(ctx context.Context) error // SIGHUP
 	Dump    func()                          // SIGUSR1: reopen or dump, may be nil
 	Stop    []Step                          // SIGTERM, SIGINT: the drain, in order
-	Status  func() string                   // one line for systemctl status
+	Status  func() string                   // one line for systemctl status; must not block
+
+	// Grace is the longest wait for a reload under way before the first stop step, and for Serve to return after the
+	// last one, when its context ends. 0 means 10 s.
+	Grace time.Duration
+
+	// Signals replaces the process's own signals, for tests and for daemons that share one process.
+	Signals <-chan os.Signal
 }
 
-// Supervise runs l until ctx ends, a signal asks to stop, or Serve fails; then it runs the stop steps. A second
-// SIGTERM or SIGINT returns at once with fault.Partial. It returns Serve's error or the steps' joined errors.
-func Supervise(ctx context.Context, l Life) error { panic("skeleton") }
+// guard calls f and turns a panic into an error of class Internal that carries the stack.
+func guard(name string, f func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fault.New(fault.Internal, "run: %s: panic: %v\n%s", name, p, debug.Stack())
+		}
+	}()
+	return f()
+}
+
+// named puts the name of a goroutine before its error and keeps the error's class.
+func named(name string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", name, err)
+}
