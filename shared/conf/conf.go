@@ -12,57 +12,99 @@
 //		Common  `yaml:",inline"`
 //	}
 //
+// A field is a string, bool, integer, float, a type with UnmarshalText (this package's own, netip's, a
+// service's), a struct, a list, an array, a map with text keys, or a pointer to any of these. min and max bound the
+// value of numbers, Duration and Size, the length in bytes of text, and the number of elements of lists and maps. enum
+// lists the texts that are allowed, of the elements for a list. required says that the key must be present and not empty.
+// The default of a list or map is written as YAML: default:"[a, b]". CheckStruct finds mistakes in tags; a daemon's tests call it.
+//
 // Absent optional sections are pointers to structs: nil when the key is absent, filled with the
 // defaults of their fields when it is present. Elements of lists and maps get their defaults too.
 //
 // Everything that is wrong is reported at once, each as
 // file:line:col: path.to.key: what is wrong (did you mean "x"?).
-// A type may have `Validate(*Report)`, called after decoding, children first, with its own path.
+// A type may have `Validate(*Report)`, called after decoding, children first, with its own path; it is not
+// called for a part that did not decode.
+//
+// Nothing is guessed. Text that YAML readers take for something else (0123, 1e3, yes, on, null) must be quoted
+// where text is expected, and numbers are plain decimals. Merge keys, tags and a second document are refused.
+//
+// Text may hold ${NAME}, ${NAME:-fallback} and ${file:PATH}; $${ stands for a literal ${. They are
+// expanded after parsing, so that a value cannot bring structure with it, and their content never appears in a message.
 package conf
 
-import "io"
+import (
+	"fmt"
+	"reflect"
+)
 
 // Options change how Load and Parse read.
 type Options struct {
-	// Env looks up ${NAME}; nil means os.LookupEnv.
+	// Env looks up ${NAME} and the overrides of EnvPrefix; nil means os.LookupEnv.
 	Env func(name string) (string, bool)
+	// Environ lists the environment as os.Environ does, to find unknown variables of EnvPrefix.
+	// nil means os.Environ, or, where Env is set, that unknown variables are not looked for.
+	Environ func() []string
 	// ReadFile reads ${file:PATH}; nil means os.ReadFile bounded to 1 MiB.
 	ReadFile func(path string) ([]byte, error)
-	// EnvPrefix, when set ("EVERUP_LBD"), lets EVERUP_LBD_LOG_LEVEL override log.level.
+	// EnvPrefix, when set ("EVERUP_LBD"), lets EVERUP_LBD_LOG_LEVEL override log.level. Lists and maps
+	// cannot be overridden. A variable with the prefix that names no key is an error, unless the file refers to it.
 	EnvPrefix string
+}
+
+// Validator is what a configuration type implements to check what tags cannot say. Its receiver is filled,
+// its children have been validated before it.
+type Validator interface {
+	Validate(r *Report)
 }
 
 // Load reads path, then path's conf.d overlay (/etc/everup/lbd.yaml → /etc/everup/lbd.d/*.yaml in name
 // order: mappings merge, lists append, a scalar set twice is an error), into the struct that into points to.
-// A missing file is an error. The error is Errors where the content is at fault.
-func Load(path string, into any, o Options) (*Document, error) { panic("skeleton") }
+// A missing file is an error of class fault.Config. The error is Errors where the content is at fault; into is
+// changed only when there is none.
+func Load(path string, into any, o Options) (*Document, error) {
+	sources, err := readSources(path)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSources(sources, into, o)
+}
 
 // Parse is Load for bytes; name stands in for the file in messages.
-func Parse(name string, src []byte, into any, o Options) (*Document, error) { panic("skeleton") }
+func Parse(name string, src []byte, into any, o Options) (*Document, error) {
+	return ParseSources([]Source{{Name: name, Data: src}}, into, o)
+}
+
+// ParseSources is Load for files that were read before, the main file first: with Document.Sources it
+// brings back a configuration that was accepted once.
+func ParseSources(sources []Source, into any, o Options) (*Document, error) {
+	target := targetOf(into)
+	l := newLoader(o)
+	root, whole := l.tree(sources)
+	l.override(root, l.plans.of(target.Type()))
+	fresh := reflect.New(target.Type()).Elem()
+	l.decode(root, fresh, whole)
+	if err := l.errs.result(); err != nil {
+		return nil, err
+	}
+	target.Set(fresh)
+	return &Document{root: root, value: target, hash: l.hash(sources), sources: sources}, nil
+}
 
 // SetDefaults fills the struct that into points to as if an empty file had been read, without checking
-// what is required.
-func SetDefaults(into any) { panic("skeleton") }
+// what is required and without calling Validate.
+func SetDefaults(into any) {
+	target := targetOf(into)
+	target.SetZero()
+	d := &decoder{plans: plans{}, errs: &collector{}}
+	d.defaults(target)
+}
 
-// Document is what was read.
-type Document struct{}
-
-// Origin tells where the value at path ("pools.web.members[0].addr") came from:
-// "lbd.yaml:12:5", "env EVERUP_LBD_LOG_LEVEL", or "default".
-func (d *Document) Origin(path string) string { panic("skeleton") }
-
-// Hash is the first 16 hex digits of the SHA-256 of the sources (secrets' contents included): equal hash, equal configuration.
-func (d *Document) Hash() string { panic("skeleton") }
-
-// Source returns the main file's bytes and name, to be kept as last-good.
-func (d *Document) Source() (name string, data []byte) { panic("skeleton") }
-
-// WriteEffective prints every value in force as YAML, each with its origin as a comment when origins is true.
-// Secrets print as "[redacted]".
-func (d *Document) WriteEffective(w io.Writer, origins bool) error { panic("skeleton") }
-
-// WriteDefaults prints a commented YAML file with every key, its default, unit, bounds and sentence.
-func WriteDefaults(w io.Writer, of any) error { panic("skeleton") }
-
-// WriteSchema prints a JSON Schema (2020-12) of the struct.
-func WriteSchema(w io.Writer, of any) error { panic("skeleton") }
+// targetOf returns the struct that into points to.
+func targetOf(into any) reflect.Value {
+	v := reflect.ValueOf(into)
+	if v.Kind() != reflect.Pointer || v.IsNil() || v.Elem().Kind() != reflect.Struct {
+		panic(fmt.Sprintf("BUG: conf: the target is %T, not a pointer to a struct", into))
+	}
+	return v.Elem()
+}
