@@ -57,7 +57,7 @@ func (u *Upgrader) Upgrade(ctx context.Context) (pid int, err error) {
 	}
 	pid = c.cmd.Process.Pid
 	if err := u.handOver(ctx, c); err != nil {
-		return 0, fault.Wrap(fault.Of(err), errors.Join(err, c.kill()), "netio: upgrade: process %d", pid)
+		return 0, fault.Wrap(fault.Of(err), err, "netio: upgrade: process %d (%v)", pid, c.kill())
 	}
 	u.Set.HandedOver()
 	u.done = true

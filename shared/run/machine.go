@@ -1,6 +1,7 @@
 package run
 
 import (
+	"cmp"
 	"errors"
 	"time"
 
@@ -333,14 +334,11 @@ func (m *machine) onPulse(ev event) []effect {
 
 // status is the line while the daemon runs.
 func (m *machine) status() string {
+	line := cmp.Or(m.line, "running")
 	if m.reloaded == nil {
-		return m.line
+		return line
 	}
-	s := "reload failed, the earlier configuration stays: " + oneLine(m.reloaded.Error())
-	if m.line != "" {
-		s = m.line + "; " + s
-	}
-	return s
+	return line + "; reload failed, the earlier configuration stays: " + oneLine(m.reloaded.Error())
 }
 
 func (m *machine) tell(k effectKind, text string) effect {

@@ -1,7 +1,6 @@
 package run
 
 import (
-	"net"
 	"os"
 	"strconv"
 	"strings"
@@ -18,7 +17,7 @@ const notifyTimeout = time.Second
 // Notifier speaks sd_notify(3). With no NOTIFY_SOCKET every call does nothing, and so does a nil Notifier. Each call
 // sends one datagram and may block up to a second when the manager does not read. Safe for concurrent use.
 type Notifier struct {
-	addr     *net.UnixAddr // nil: nobody listens
+	addr     string // "" when nobody listens; "@name" is in the abstract name space
 	watchdog time.Duration
 	mono     func() int64 // CLOCK_MONOTONIC in microseconds
 	muted    atomic.Bool  // another process is the unit's main process now
@@ -31,7 +30,7 @@ func newNotifier(getenv func(string) string, pid int) *Notifier {
 	n := &Notifier{mono: monotonicUsec}
 	// Only paths and abstract names are datagram sockets; a vsock address is for virtual machines.
 	if s := getenv("NOTIFY_SOCKET"); strings.HasPrefix(s, "/") || strings.HasPrefix(s, "@") {
-		n.addr = &net.UnixAddr{Name: s, Net: "unixgram"}
+		n.addr = s
 		n.watchdog = watchdog(getenv("WATCHDOG_USEC"), getenv("WATCHDOG_PID"), pid)
 	}
 	return n
@@ -59,7 +58,7 @@ func monotonicUsec() int64 {
 }
 
 // Enabled tells whether a service manager listens to this process.
-func (n *Notifier) Enabled() bool { return n != nil && n.addr != nil && !n.muted.Load() }
+func (n *Notifier) Enabled() bool { return n != nil && n.addr != "" && !n.muted.Load() }
 
 // Ready says that start-up or a reload is done.
 func (n *Notifier) Ready(status string) error { return n.Send("READY=1", statusLine(status)) }
@@ -145,20 +144,26 @@ func (n *Notifier) send(oob []byte, assignments ...string) error {
 			b.WriteByte('\n')
 		}
 	}
-	return fault.Wrap(fault.Unavailable, n.datagram([]byte(b.String()), oob), "run: notify %s", n.addr.Name)
+	return fault.Wrap(fault.Unavailable, n.datagram([]byte(b.String()), oob), "run: notify %s", n.addr)
 }
 
+// datagram uses plain system calls: a connected socket of package net passes no descriptors.
 func (n *Notifier) datagram(b, oob []byte) error {
-	c, err := net.DialUnix("unixgram", nil, n.addr)
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return err
 	}
-	defer c.Close()
-	if err := c.SetWriteDeadline(time.Now().Add(notifyTimeout)); err != nil {
+	defer unix.Close(fd)
+	limit := unix.NsecToTimeval(notifyTimeout.Nanoseconds())
+	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &limit); err != nil {
 		return err
 	}
-	_, _, err = c.WriteMsgUnix(b, oob, nil)
-	return err
+	for {
+		err := unix.Sendmsg(fd, b, oob, &unix.SockaddrUnix{Name: n.addr}, unix.MSG_NOSIGNAL)
+		if err != unix.EINTR {
+			return err
+		}
+	}
 }
 
 // statusLine is one line: a line break would begin another assignment.
