@@ -61,7 +61,9 @@ func (d Day) Start(loc *time.Location) time.Time {
 }
 
 // Add returns the day n days later.
-func (d Day) Add(n int) Day { return DayOf(time.Date(d.Year, d.Month, d.Day+n, 0, 0, 0, 0, time.UTC), time.UTC) }
+func (d Day) Add(n int) Day {
+	return DayOf(time.Date(d.Year, d.Month, d.Day+n, 0, 0, 0, 0, time.UTC), time.UTC)
+}
 
 // Before reports whether d is earlier than e.
 func (d Day) Before(e Day) bool { return d.Start(time.UTC).Before(e.Start(time.UTC)) }
