@@ -42,8 +42,8 @@ func NewFramer(r io.Reader, limit int, before func(partial bool)) *Framer {
 	return &Framer{r: r, max: limit, before: before, buf: make([]byte, min(startBuffer, limit+maxCountDigits+1))}
 }
 
-// Next returns the next frame. At the end of the stream, what is left of an unfinished frame comes first, truncated if it was
-// counted; then the reader's error. Bytes that are no frame give fault.Invalid: the stream cannot be followed any further.
+// Next returns the next frame. At the end of the stream, what is left of an unfinished frame comes first, truncated unless it is a line that
+// only lacks its end; then the reader's error. Bytes that are no frame give fault.Invalid: the stream cannot be followed any further.
 func (f *Framer) Next() (Frame, error) {
 	for {
 		if f.start == f.end && f.err == nil {
@@ -167,7 +167,7 @@ func (f *Framer) line() (Frame, error) {
 		}
 		if f.err != nil {
 			f.start = f.end
-			return Frame{Data: trimCR(b)}, nil
+			return Frame{Data: trimCR(b), Truncated: f.err != io.EOF}, nil
 		}
 		seen = len(b)
 		f.fill()

@@ -45,3 +45,8 @@ func ParseFacility(s string) (uint8, bool) {
 	}
 	return 0, false
 }
+
+// String returns the flaw's name as metrics have it.
+func (f Flaw) String() string {
+	return [...]string{"none", "no_pri", "bad_header", "bad_structured_data"}[f]
+}

@@ -47,3 +47,15 @@ func (r *Record) At() time.Time {
 	}
 	return r.Time
 }
+
+// HostName is the name that r is filed under: its own, else the peer's address, else node, which is where local senders
+// are.
+func (r *Record) HostName(node string) string {
+	switch {
+	case len(r.Host) > 0:
+		return string(r.Host)
+	case r.Peer.IsValid():
+		return r.Peer.String()
+	}
+	return node
+}

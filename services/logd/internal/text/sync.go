@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"path"
 	"syscall"
 	"time"
 
@@ -17,6 +18,9 @@ func (s *Store) Sync() error {
 	var errs []error
 	for _, f := range s.files {
 		if f.f == nil || !f.dirty {
+			if path.Dir(f.path) != s.day.Dir() {
+				errs = append(errs, s.retire(f)) // another day's: it may be removed any time
+			}
 			continue
 		}
 		if err := s.syncFile(f); err != nil {

@@ -123,7 +123,7 @@ func (s *Store) Append(batch []record.Record) (n int, err error) {
 		if err != nil {
 			return i, errors.Join(err, s.flush())
 		}
-		f.pending = AppendLine(f.pending, &batch[i], s.hostOf(&batch[i]), s.o.Location)
+		f.pending = AppendLine(f.pending, &batch[i], batch[i].HostName(s.o.Node), s.o.Location)
 		f.lines++
 		s.pending[f] = true
 		if len(f.pending) >= flushAt {
@@ -141,17 +141,6 @@ func (s *Store) Append(batch []record.Record) (n int, err error) {
 	return len(batch), nil
 }
 
-// hostOf returns the name r's line goes under: its own, else the peer's address, else this node's.
-func (s *Store) hostOf(r *record.Record) string {
-	switch {
-	case len(r.Host) > 0:
-		return string(r.Host)
-	case r.Peer.IsValid():
-		return r.Peer.String()
-	}
-	return s.o.Node
-}
-
 // fileFor returns the open file for r.
 func (s *Store) fileFor(r *record.Record) (*file, error) {
 	if !s.inDay(r.Received) {
@@ -161,7 +150,7 @@ func (s *Store) fileFor(r *record.Record) (*file, error) {
 	}
 	p, ok := s.byHost[string(r.Host)]
 	if !ok || len(r.Host) == 0 {
-		p = s.pathOf(s.hostOf(r), string(r.Host))
+		p = s.pathOf(r.HostName(s.o.Node), string(r.Host))
 	}
 	return s.open(p)
 }
