@@ -1,6 +1,22 @@
 // Package daemon puts the floor under a service: from its configuration type and its New it makes a complete command with
-// logs, state, sockets, admin API, gossip, bus, console, systemd notification, reload and drain. It is the only place that knows all of shared;
-// a service sees its Env.
+// logs, state, sockets, admin API, gossip, bus, systemd notification, reload and drain. It is the only place that knows
+// all of shared; a service sees its Env.
+//
+// # Who owns what
+//
+// Main parses the command line and the configuration and owns the process: signals, sd_notify, exit code. An Instance is one
+// running daemon inside a process; tests start several in one. The instance owns every goroutine of the floor (admin,
+// gossip, bus, announcer, events) in one run.Group and waits for them; the service owns its own and ends them when Run's
+// context ends.
+//
+// # Order of a start
+//
+// state directory (lock) → admin socket → gossip port → service (its sockets) → serve. Everything that can be refused is refused before
+// the daemon says it is ready; an error names the object and leaves nothing behind.
+//
+// # Order of a stop
+//
+// not ready → pause (limits.not_ready) → leave gossip → service drains (limits.drain) → service stops → bus closes → admin closes.
 package daemon
 
 import (
@@ -16,6 +32,7 @@ import (
 	"github.com/everup/everup/shared/netio"
 	"github.com/everup/everup/shared/state"
 	"github.com/rs/zerolog"
+	"github.com/spf13/cobra"
 )
 
 // Common is the part of the configuration that every daemon shares; a daemon's Config embeds it inline.
@@ -31,34 +48,45 @@ type Common struct {
 
 // Limits is the section `limits`.
 type Limits struct {
-	Memory   conf.Size     `yaml:"memory" doc:"Soft limit for the Go heap; 0 means none."`
+	Memory   conf.Size     `yaml:"memory" doc:"Soft limit for the memory of the Go runtime; 0 means none."`
 	Drain    conf.Duration `yaml:"drain" default:"30s" min:"0" max:"1h" doc:"Longest wait for work under way when the daemon stops."`
 	NotReady conf.Duration `yaml:"not_ready" default:"0" max:"5m" doc:"Pause between saying not ready and closing the listeners, for load balancers to notice."`
 }
 
 // Env is what a service gets. All fields are set, also when the daemon stands alone.
 type Env struct {
-	Node     string
-	Log      zerolog.Logger
-	Metrics  *metric.Registry
-	Health   *health.Registry
-	Net      *netio.Set
-	Admin    *admin.Server
-	Fleet    *member.Fleet
-	Bus      *bus.Bus
-	State    *state.Dir
-	Announce func(func(*member.Announcement)) // changes what gossip tells of this daemon
+	Node    string
+	Log     zerolog.Logger
+	Metrics *metric.Registry
+	Health  *health.Registry
+	Net     *netio.Set
+	Admin   *admin.Server
+	Fleet   *member.Fleet
+	Bus     *bus.Bus
+	State   *state.Dir
+	// Announce changes what gossip tells of this daemon (endpoints, weight). f runs under a lock and must not block.
+	Announce func(f func(*member.Announcement))
 }
 
 // Service is a daemon's engine.
 type Service[C any] interface {
-	// Run serves until ctx ends or it cannot go on. It binds its sockets (env.Net) in New, so that a port in use is
-	// known before readiness.
+	// Run serves until ctx ends or it cannot go on. The service binds its sockets (Env.Net) in New, so that a port in use
+	// is known before readiness.
 	Run(ctx context.Context) error
 	// Reload swaps to cfg: provision new, swap, retire old; on error nothing has changed.
 	Reload(ctx context.Context, cfg *C) error
-	// Drain stops accepting, lets work under way end until ctx ends, and flushes. Run returns after it.
+	// Drain stops accepting, lets work under way end until ctx ends, and flushes. Run is cancelled after it.
 	Drain(ctx context.Context) error
 	// Status is printed by `lbd status` and shown in the console. It must not block.
 	Status() any
+}
+
+// Spec describes a daemon to Main and Start.
+type Spec[C any] struct {
+	Name   string           // "lbd"
+	Short  string           // one sentence for --help
+	Common func(*C) *Common // where Common lies in C
+	New    func(cfg *C, env *Env) (Service[C], error)
+	// Commands returns the daemon's own verbs; socket returns the admin socket to talk to. May be nil.
+	Commands func(socket func() string) []*cobra.Command
 }

@@ -1,0 +1,114 @@
+package daemon
+
+import (
+	"context"
+	"os"
+	"strings"
+
+	"github.com/everup/everup/shared/buildinfo"
+	"github.com/everup/everup/shared/cli"
+	"github.com/everup/everup/shared/conf"
+	"github.com/everup/everup/shared/run"
+	"github.com/spf13/cobra"
+)
+
+// Main is a daemon's main function: it runs the command line and returns the exit code.
+func Main[C any](spec Spec[C]) int {
+	return cli.Main(context.Background(), Command(spec))
+}
+
+// Command returns the daemon's command: `run` (also when no verb is given), check, config, status, reload, version, and the
+// daemon's own verbs.
+func Command[C any](spec Spec[C]) *cobra.Command {
+	m := &mainFlags{}
+	root := &cobra.Command{
+		Use:     spec.Name,
+		Short:   spec.Short,
+		Args:    cobra.NoArgs,
+		Version: buildinfo.Read().String(),
+		RunE:    func(c *cobra.Command, _ []string) error { return runDaemon(c, spec, m) },
+	}
+	root.PersistentFlags().StringVarP(&m.path, "config", "c", ConfigPath(spec.Name), "configuration file")
+	root.PersistentFlags().StringVar(&m.socket, "socket", "", "admin socket of the running daemon (default: what the configuration says)")
+	socket := func() string { return adminSocket(spec, m) }
+	root.AddCommand(runCommand(spec, m), checkCommand(spec, m), configCommand(spec, m, socket),
+		statusCommand(spec.Name, socket), reloadCommand(spec.Name, socket), versionCommand())
+	if spec.Commands != nil {
+		root.AddCommand(spec.Commands(socket)...)
+	}
+	return root
+}
+
+// mainFlags are the flags every verb shares.
+type mainFlags struct {
+	path   string
+	socket string
+	strict bool
+}
+
+// options returns how name's configuration is read: EVERUP_LBD_* overrides apply.
+func options(name string) conf.Options {
+	return conf.Options{EnvPrefix: "EVERUP_" + strings.ToUpper(name)}
+}
+
+// adminSocket returns where the running daemon listens: the flag, else the configuration as far as it can be read,
+// else the default.
+func adminSocket[C any](spec Spec[C], m *mainFlags) string {
+	if m.socket != "" {
+		return m.socket
+	}
+	l, err := readConfig[C](m.path, options(spec.Name))
+	if err != nil && missing(m.path) {
+		return SocketPath(spec.Name)
+	}
+	return socketOf(spec.Name, spec.Common(l.Config).Admin)
+}
+
+func runCommand[C any](spec Spec[C], m *mainFlags) *cobra.Command {
+	c := &cobra.Command{
+		Use: "run", Short: "Run the daemon in the foreground", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return runDaemon(c, spec, m) },
+	}
+	c.Flags().BoolVar(&m.strict, "strict", false, "refuse to start on a bad file even when a last good one is kept")
+	return c
+}
+
+// runDaemon is the life of the process: read, open, supervise, stop.
+func runDaemon[C any](c *cobra.Command, spec Spec[C], m *mainFlags) error {
+	opts := options(spec.Name)
+	loaded, why, err := bootConfig(spec, m.path, opts, m.strict)
+	if err != nil {
+		return err
+	}
+	inst, err := New(spec, loaded, func() (Loaded[C], error) { return readConfig[C](m.path, opts) }, c.ErrOrStderr())
+	if err != nil {
+		return err
+	}
+	log := inst.Env().Log
+	if why != nil {
+		log.Error().Err(why).Msg("the configuration is refused: running on the last good one")
+		warnLastGood(inst.Env().Health, why)
+	} else {
+		keepLastGood(inst.Env().State, loaded.Doc, &log)
+	}
+	log.Info().Str("version", buildinfo.Read().Version).Int("pid", os.Getpid()).Str("config", m.path).Msg("starting")
+	return run.Supervise(c.Context(), run.Life{
+		Log: log, Notify: run.NewNotifier(),
+		Serve: inst.Run, Ready: inst.Ready(), Healthy: inst.Healthy, Status: inst.StatusLine,
+		Reload: func(ctx context.Context) error { _, err := inst.Reload(ctx); return err },
+		Stop:   inst.StopSteps(),
+	})
+}
+
+func checkCommand[C any](spec Spec[C], m *mainFlags) *cobra.Command {
+	return &cobra.Command{
+		Use: "check", Short: "Check the configuration: all errors with positions, exit code 78", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if _, err := readConfig[C](m.path, options(spec.Name)); err != nil {
+				return err
+			}
+			c.Printf("%s: ok\n", m.path)
+			return nil
+		},
+	}
+}
