@@ -157,6 +157,7 @@ func TestSuperviseReloadsOneAtATime(t *testing.T) {
 			tr.signals <- syscall.SIGHUP
 		}
 		time.Sleep(5 * time.Second)
+		synctest.Wait()
 		if reloads != 2 {
 			t.Errorf("%d reloads for five signals, want 2", reloads)
 		}
