@@ -4,10 +4,20 @@
 // state. Gossip advises; nothing here decides who holds an address or kills a backend whose own check passes.
 //
 // Every daemon is a member of its own; the members of one node share its Node name.
+//
+// What is promised:
+//   - A death is known to all within the time of the profile; a partition that ends is healed by the members themselves
+//     within seconds, however long it lasted, as long as one member of each side remembers or is configured with one of
+//     the other.
+//   - A member whose process says that it goes is Left, not Dead, even where its death is noticed first.
+//   - View, Get, Entries, Put, Announce and Watch never wait for the network, and no reader, however slow, delays gossip.
+//   - The replicated state reaches every member that is or becomes connected; of two writes the later one by hybrid
+//     logical clock wins everywhere. It survives restarts of up to 24 h.
+//   - Processes of another fleet, without or with another secret, and those that claim a living member's ID are
+//     refused, and both sides say so: health items member.stranger, member.join-refused and member.name-conflict.
 package member
 
 import (
-	"context"
 	"net/netip"
 	"time"
 
@@ -84,7 +94,15 @@ type View struct {
 }
 
 // Alive returns the members of service that are alive ("" means all).
-func (v View) Alive(service string) []Member { panic("skeleton") }
+func (v View) Alive(service string) []Member {
+	var out []Member
+	for _, m := range v.Members {
+		if m.State == Alive && (service == "" || m.Service == service) {
+			out = append(out, m)
+		}
+	}
+	return out
+}
 
 // Env is what New needs.
 type Env struct {
@@ -97,28 +115,18 @@ type Env struct {
 	Transport              Transport // nil: UDP and TCP
 }
 
-// Fleet is this daemon's membership. Safe for concurrent use.
-type Fleet struct{}
-
-// New prepares membership; a nil cfg means stand-alone: the view holds this daemon alone, nothing is opened.
-// It binds the gossip address, so that a port in use is known at once.
-func New(cfg *Config, env Env) (*Fleet, error) { panic("skeleton") }
-
-// Run joins and stays joined until ctx ends; it does not leave.
-func (f *Fleet) Run(ctx context.Context) error { panic("skeleton") }
-
-// Leave tells the others that this daemon goes on purpose and waits until it is told, or ctx ends.
-func (f *Fleet) Leave(ctx context.Context) error { panic("skeleton") }
-
-// Announce replaces what this member tells. It never blocks; announcements are coalesced.
-func (f *Fleet) Announce(a Announcement) { panic("skeleton") }
-
-// View returns the fleet as it is known now. It never blocks on the network.
-func (f *Fleet) View() View { panic("skeleton") }
-
-// Watch returns a channel that gets a token after any change of the view or of the replicated state (coalesced: look
-// again), and its cancel.
-func (f *Fleet) Watch() (changed <-chan struct{}, cancel func()) { panic("skeleton") }
+// String returns "alive", "dead" or "left".
+func (s State) String() string {
+	switch s {
+	case Alive:
+		return "alive"
+	case Dead:
+		return "dead"
+	case Left:
+		return "left"
+	}
+	return "unknown"
+}
 
 // Entry is one value of the replicated state.
 type Entry struct {
@@ -127,13 +135,3 @@ type Entry struct {
 	Time  time.Time
 	By    string // node
 }
-
-// Put sets a key of the fleet's small replicated state: last writer wins by (hybrid logical clock, node), spread by
-// gossip and anti-entropy. Bounds: 1024 keys, 64 KiB a value, 4 MiB in all; beyond them fault.Full. nil deletes.
-func (f *Fleet) Put(key string, value []byte) error { panic("skeleton") }
-
-// Get returns a key's entry.
-func (f *Fleet) Get(key string) (Entry, bool) { panic("skeleton") }
-
-// Entries returns all with the prefix, sorted by key.
-func (f *Fleet) Entries(prefix string) []Entry { panic("skeleton") }
