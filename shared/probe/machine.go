@@ -18,7 +18,7 @@ const (
 type Change struct {
 	At         time.Time
 	From, To   State  // equal when only Warn or Suppressed changed
-	Warn       bool   // the target is up and its last result warned
+	Warn       bool   // the target is up and its last success warned
 	Suppressed bool   // the target is held down for flapping
 	Result     Result // the result that made the change
 }
@@ -35,7 +35,7 @@ type Machine struct {
 	cfg        Config
 	state      State // by rise and fall alone
 	run        int   // results in a row that speak against state; 0 when settled
-	warn       bool
+	warn       bool // of the last success
 	suppressed bool
 	points     points
 	told       State // what the last Change (or the start) said
@@ -69,7 +69,7 @@ func (m *Machine) State() State {
 	return m.state
 }
 
-// Warn reports whether the target is up and its last result warned.
+// Warn reports whether the target is up and its last success warned.
 func (m *Machine) Warn() bool { return m.warn && m.State() == Up }
 
 // Suppressed reports whether the target is held down for flapping.
@@ -82,7 +82,9 @@ func (m *Machine) Settled() bool { return m.run == 0 && m.state != Unknown }
 func (m *Machine) Step(now time.Time, r Result) (c Change, changed bool) {
 	warned, held := m.Warn(), m.suppressed
 	fell := m.count(r.OK)
-	m.warn = r.OK && r.Warn
+	if r.OK {
+		m.warn = r.Warn // a failure that does not take the target down leaves the warning as it is
+	}
 	m.damp(now, fell)
 	c = Change{At: now, From: m.told, To: m.State(), Warn: m.Warn(), Suppressed: m.suppressed, Result: r}
 	m.told = c.To

@@ -79,17 +79,27 @@ func (w *watch) run(ctx context.Context) {
 	var discards int
 	for first := true; w.sleep(ctx, &planned); {
 		start, res, valid := w.once(ctx, planned, discards)
-		if ctx.Err() != nil {
+		switch {
+		case ctx.Err() != nil:
 			return
-		}
-		discards++
-		if valid {
+		case !valid:
+			discards++
+			planned = w.soon(start)
+		default:
 			discards = 0
 			w.apply(res)
+			planned = w.plan(start, first)
+			first = false
 		}
-		planned = latest(w.plan(start, first && valid), time.Now())
-		first = first && !valid
+		planned = latest(planned, time.Now())
 	}
+}
+
+// soon returns when to repeat a check that was discarded.
+func (w *watch) soon(start time.Time) time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return start.Add(w.cfg.fast())
 }
 
 // sleep waits until planned. A kick moves the plan: never later than one new interval from now.
