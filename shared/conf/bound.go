@@ -55,6 +55,15 @@ func lengthUnit(s *spec) string {
 	return ""
 }
 
+// zeroOutside reports whether the zero number, which stands for an absent key, is out of bounds.
+func (f *field) zeroOutside() bool {
+	if f.required || f.pointer || f.def != nil || lengthUnit(&f.spec) != "" {
+		return false
+	}
+	zero := reflect.Zero(f.typ)
+	return f.min.set() && f.min.compare(zero) < 0 || f.max.set() && f.max.compare(zero) > 0
+}
+
 // compare orders v (or its length) against the bound.
 func (b bound) compare(v reflect.Value) int {
 	switch {
@@ -70,6 +79,9 @@ func (b bound) compare(v reflect.Value) int {
 
 // checkBounds records a value that is too small or too large.
 func (d *decoder) checkBounds(n *node, v reflect.Value, s *spec, p *path) bool {
+	if s.field && !s.required && lengthUnit(s) != "" && v.Len() == 0 {
+		return true // empty is unset
+	}
 	low := s.min.set() && s.min.compare(v) < 0
 	high := s.max.set() && s.max.compare(v) > 0
 	if !low && !high {

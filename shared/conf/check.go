@@ -53,11 +53,10 @@ func (c *checker) check(t reflect.Type) {
 		if f.doc == "" {
 			c.errs = append(c.errs, fmt.Errorf("%v: key %s has no doc", t, f.key))
 		}
-		s := &f.spec
-		for s.elem != nil {
-			s = s.elem
+		if f.zeroOutside() {
+			c.errs = append(c.errs, fmt.Errorf("%v: key %s is 0 when absent, which is out of its bounds: give a default", t, f.key))
 		}
-		if s.kind == structKind {
+		if s := f.innermost(); s.kind == structKind {
 			c.check(s.typ)
 		}
 	}

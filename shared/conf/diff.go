@@ -1,7 +1,9 @@
 package conf
 
 import (
+	"cmp"
 	"reflect"
+	"slices"
 	"strconv"
 )
 
@@ -15,12 +17,14 @@ type Change struct {
 // Diff returns what changed from old to new, in the order of the struct. Each is a *Document, or a struct of the
 // same type (or pointer to one).
 func Diff(old, new any) []Change {
-	o, n := flatten(old), flatten(new)
+	before, after := flatten(old), flatten(new)
+	all := slices.Concat(before.leaves, after.leaves)
+	slices.SortStableFunc(all, func(a, b flatLeaf) int { return slices.CompareFunc(a.place, b.place, step.compare) })
 	var out []Change
-	for _, p := range o.mergedOrder(n) {
-		before, after := o.at[p], n.at[p]
-		if before.content != after.content || before.shown != after.shown {
-			out = append(out, Change{p, before.shown, after.shown})
+	for i, leaf := range all {
+		o, n := before.at[leaf.path], after.at[leaf.path]
+		if o != n && (i == 0 || all[i-1].path != leaf.path) {
+			out = append(out, Change{leaf.path, o.shown, n.shown})
 		}
 	}
 	return out
@@ -28,18 +32,32 @@ func Diff(old, new any) []Change {
 
 // flat is a configuration as a list of its leaves.
 type flat struct {
-	plans plans
-	order []string
-	at    map[string]flatValue
+	plans  plans
+	leaves []flatLeaf
+	at     map[string]flatValue
 }
 
-// flatValue is a leaf: what may be shown of it, and what is compared.
+// flatLeaf is where a leaf stands.
+type flatLeaf struct {
+	path  string
+	place []step
+}
+
+// step is one step of the way to a leaf: the number of a field or element, or the key in a map.
+type step struct {
+	n   int
+	key string
+}
+
+func (s step) compare(t step) int { return cmp.Or(cmp.Compare(s.n, t.n), cmp.Compare(s.key, t.key)) }
+
+// flatValue is a leaf's value: what may be shown of it, and what is compared.
 type flatValue struct{ shown, content string }
 
 func flatten(of any) *flat {
 	f := &flat{plans: plans{}, at: map[string]flatValue{}}
 	if d, ok := of.(*Document); ok {
-		f.section(d.value, nil)
+		f.section(d.value, nil, nil)
 		return f
 	}
 	structType(of)
@@ -47,46 +65,18 @@ func flatten(of any) *flat {
 	if v.Kind() == reflect.Pointer {
 		v = v.Elem()
 	}
-	f.section(v, nil)
+	f.section(v, nil, nil)
 	return f
 }
 
-// mergedOrder returns the paths of both, those that only n has in the place where n has them.
-func (f *flat) mergedOrder(n *flat) []string {
-	var out []string
-	i := 0
-	for _, p := range n.order {
-		if _, both := f.at[p]; both {
-			for i < len(f.order) && f.order[i] != p {
-				out = appendMissing(out, f.order[i], n)
-				i++
-			}
-			i++
-		}
-		out = append(out, p)
-	}
-	for ; i < len(f.order); i++ {
-		out = appendMissing(out, f.order[i], n)
-	}
-	return out
-}
-
-// appendMissing appends p unless n has it, in whose place it comes then.
-func appendMissing(out []string, p string, n *flat) []string {
-	if _, ok := n.at[p]; ok {
-		return out
-	}
-	return append(out, p)
-}
-
-func (f *flat) put(p *path, shown, content string) {
+func (f *flat) put(p *path, place []step, shown, content string) {
 	name := p.String()
-	f.order = append(f.order, name)
+	f.leaves = append(f.leaves, flatLeaf{name, slices.Clone(place)})
 	f.at[name] = flatValue{shown, content}
 }
 
-func (f *flat) section(v reflect.Value, p *path) {
-	for _, fd := range f.plans.of(v.Type()).fields {
+func (f *flat) section(v reflect.Value, p *path, place []step) {
+	for i, fd := range f.plans.of(v.Type()).fields {
 		fv := v.FieldByIndex(fd.index)
 		if fd.pointer {
 			if fv.IsNil() {
@@ -94,36 +84,37 @@ func (f *flat) section(v reflect.Value, p *path) {
 			}
 			fv = fv.Elem()
 		}
-		f.value(fv, &fd.spec, p.key(fd.key), fd.pointer)
+		f.value(fv, &fd.spec, p.key(fd.key), append(place, step{n: i}), fd.pointer)
 	}
 }
 
 // value lists v; an empty container is a leaf where its being there says something.
-func (f *flat) value(v reflect.Value, s *spec, p *path, optional bool) {
-	before := len(f.order)
+func (f *flat) value(v reflect.Value, s *spec, p *path, place []step, optional bool) {
+	before := len(f.leaves)
 	switch s.kind {
 	case structKind:
-		f.section(v, p)
+		f.section(v, p, place)
 	case listKind, arrayKind:
 		for i := range v.Len() {
-			f.value(indirect(v.Index(i), s.elem), s.elem, p.index(i), true)
+			f.value(indirect(v.Index(i), s.elem), s.elem, p.index(i), append(place, step{n: i}), true)
 		}
 	case mapKind:
 		for _, k := range sortedKeys(v) {
-			f.value(indirect(v.MapIndex(k), s.elem), s.elem, p.key(k.String()), true)
+			key := k.String()
+			f.value(indirect(v.MapIndex(k), s.elem), s.elem, p.key(key), append(place, step{key: key}), true)
 		}
 	default:
-		content := plainText(v, s)
-		shown := scalarText(v, s)
-		if s.secret() {
-			shown = redacted
-			if content == "" {
-				shown = strconv.Quote("")
-			}
-		}
-		f.put(p, shown, content)
+		f.put(p, place, shownText(v, s), plainText(v, s))
 	}
-	if optional && len(f.order) == before {
-		f.put(p, emptyText(s), "")
+	if optional && len(f.leaves) == before {
+		f.put(p, place, emptyText(s), "")
 	}
+}
+
+// shownText returns v as YAML, a secret without quotes around the word that stands for it.
+func shownText(v reflect.Value, s *spec) string {
+	if text := scalarText(v, s); text != strconv.Quote(redacted) || !s.secret() {
+		return text
+	}
+	return redacted
 }

@@ -52,7 +52,7 @@ func (d *Duration) UnmarshalText(text []byte) error {
 		*d = 0
 		return nil
 	}
-	if len(s) > 64 || strings.HasPrefix(s, "-") {
+	if s == "" || len(s) > 64 || strings.HasPrefix(s, "-") {
 		return &textError{msg: "is not a duration of 0 or more"}
 	}
 	if isDecimal(s) {

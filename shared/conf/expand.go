@@ -87,7 +87,7 @@ func (e *expander) follow(ref string, closed bool) (value, problem, hint string)
 		return "", fmt.Sprintf("${%s} is not a reference", ref), "write ${NAME}, ${NAME:-fallback} or ${file:/path}"
 	}
 	value, ok := e.env(name)
-	if value == "" && hasFallback {
+	if (!ok || value == "") && hasFallback {
 		value, ok = fallback, true
 	}
 	if !ok {

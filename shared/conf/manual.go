@@ -33,10 +33,6 @@ func (m *manual) key(depth int, text string, off bool) {
 }
 
 func (m *manual) section(t reflect.Type, depth int, off bool) {
-	if slices.Contains(m.open, t) {
-		m.add(depth, "# … as above", "")
-		return
-	}
 	m.open = append(m.open, t)
 	for i, f := range m.plans.of(t).fields {
 		if i > 0 && depth == 0 {
@@ -55,6 +51,8 @@ func (m *manual) field(f *field, depth int, off bool) {
 		m.add(depth, "# "+facts, "")
 	}
 	switch {
+	case f.kind == structKind && slices.Contains(m.open, f.typ):
+		m.key(depth, f.key+": {}", true)
 	case f.kind == structKind:
 		m.key(depth, f.key+":", off || f.pointer)
 		m.section(f.typ, depth+1, off || f.pointer)
@@ -62,10 +60,28 @@ func (m *manual) field(f *field, depth int, off bool) {
 		m.key(depth, f.key+": "+f.defaultText(), off)
 	case f.kind.scalar():
 		m.key(depth, f.key+": "+f.example(), true)
+	case f.kind == arrayKind || slices.Contains(m.open, f.innermost().typ):
+		m.key(depth, f.key+": "+f.brief(), true)
 	default:
 		m.key(depth, f.key+":", true)
 		m.elements(&f.spec, depth+1)
 	}
+}
+
+// innermost returns the spec of what lists and maps of s hold in the end.
+func (s *spec) innermost() *spec {
+	for s.elem != nil {
+		s = s.elem
+	}
+	return s
+}
+
+// brief is an example of a list or map in one line, for arrays of scalars and for what holds itself.
+func (s *spec) brief() string {
+	if s.kind == arrayKind && s.elem.kind.scalar() {
+		return "[" + strings.Join(slices.Repeat([]string{s.elem.example()}, s.typ.Len()), ", ") + "]"
+	}
+	return emptyText(s)
 }
 
 // elements prints an example of a list's or map's content.
@@ -146,18 +162,12 @@ func (b bound) suffix() string {
 
 // choices returns the enum, also of elements.
 func (s *spec) choices() []string {
-	if s.elem != nil {
-		return s.elem.choices()
-	}
-	return s.enum
+	return s.innermost().enum
 }
 
 // unit says how values are written, where it is not plain.
 func (s *spec) unit() string {
-	if s.elem != nil {
-		return s.elem.unit()
-	}
-	switch s.typ {
+	switch s.innermost().typ {
 	case reflect.TypeFor[Duration]():
 		return "A duration: 250ms, 5s, 1m30s, 2h, 7d."
 	case reflect.TypeFor[Size]():

@@ -168,7 +168,10 @@ func (s *spec) scalarSchema() object {
 	case floatKind:
 		return append(object{{"type", []string{"number", "string"}}, {"pattern", reference}}, s.limits("minimum", "maximum")...)
 	case stringKind:
-		return append(object{{"type", "string"}}, s.limits("minLength", "maxLength")...)
+		if limits := s.limits("minLength", "maxLength"); len(limits) > 0 {
+			return object{{"type", "string"}, {"anyOf", []object{limits, {{"pattern", reference}}}}}
+		}
+		return object{{"type", "string"}}
 	}
 	return s.textSchema()
 }
