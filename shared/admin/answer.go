@@ -80,17 +80,10 @@ type flushWriter struct {
 	err error // the first
 }
 
-// allowLong takes off the time to read the request, which would end a long answer too: net/http takes a read that
-// times out for a client that went away.
-func allowLong(w http.ResponseWriter) {
-	_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // not there in process
-}
-
 // start sends the header.
 func (f *flushWriter) start() error {
 	f.w.Header().Set("Cache-Control", "no-store")
 	f.w.Header().Set("X-Content-Type-Options", "nosniff")
-	allowLong(f.w)
 	if f.err = f.rc.SetWriteDeadline(time.Now().Add(streamWriteTimeout)); f.err == nil {
 		f.w.WriteHeader(http.StatusOK)
 		f.err = f.rc.Flush()

@@ -115,7 +115,10 @@ func TestLevelFollowsEverywhere(t *testing.T) {
 }
 
 func TestBelowLevelCostsNothing(t *testing.T) {
-	l := New(Config{Level: "info"}, io.Discard, "n", "s").Logger()
+	l := Comp(New(Config{Level: "info"}, io.Discard, "n", "s").Logger(), "c")
+	if l.Debug().Enabled() || !l.Info().Enabled() {
+		t.Error("a line below the level is built before it is thrown away")
+	}
 	if n := testing.AllocsPerRun(100, func() { l.Debug().Str("a", "b").Msg("x") }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
