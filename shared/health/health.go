@@ -149,10 +149,10 @@ func (i *Item) remove() {
 	i.armLocked(time.Time{}, time.Time{})
 }
 
-func (i *Item) status(now time.Time) (s Status, changed bool) {
+func (i *Item) status(now time.Time, history bool) (s Status, changed bool) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	return i.statusLocked(now)
+	return i.statusLocked(now, history)
 }
 
 const maxText = 1 << 10

@@ -33,7 +33,7 @@ func TestVisible(t *testing.T) {
 				}
 				s.setLocked(at(st.at), l, note{detail: st.set + "!"})
 			}
-			v, _ := s.statusLocked(at(st.at))
+			v, _ := s.statusLocked(at(st.at), true)
 			if got := fmt.Sprintf("%v %d %d", v.Level, v.Since.Unix()-1000, v.Count); got != st.shows {
 				t.Errorf("%s: at %d: %s, want %s", name, st.at, got, st.shows)
 			}
@@ -72,7 +72,7 @@ func TestHistoryBound(t *testing.T) {
 		i.Fail(fmt.Sprint(n), "")
 		i.OK()
 	}
-	s, _ := i.status(time.Now())
+	s, _ := i.status(time.Now(), true)
 	if len(s.History) != historySize || s.History[historySize-2].Detail != "99" || s.Count != 100 {
 		t.Errorf("%d transitions, count %d: %v", len(s.History), s.Count, s.History)
 	}
@@ -139,6 +139,9 @@ func TestReady(t *testing.T) {
 	f("lbd.listen")
 	r.SetDraining("upgrade")
 	f("draining: upgrade", "lbd.listen")
+	r.Item("bus.down", Options{Gates: true}).Fail("", "")
+	f("draining: upgrade", "bus.down", "lbd.listen")
+	r.Remove("bus.down")
 	r.Remove("lbd.listen")
 	f("draining: upgrade")
 	r.SetDraining("")

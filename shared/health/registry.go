@@ -81,12 +81,21 @@ func (r *Registry) Remove(id string) {
 
 // Snapshot returns all items, worst first, then by id.
 func (r *Registry) Snapshot() []Status {
+	out := r.look(true)
+	slices.SortFunc(out, func(a, b Status) int {
+		return cmp.Or(cmp.Compare(b.Level, a.Level), cmp.Compare(a.ID, b.ID))
+	})
+	return out
+}
+
+// look returns all items in no order; their histories are copied on demand only.
+func (r *Registry) look(history bool) []Status {
 	now := time.Now()
 	r.mu.Lock()
 	out := make([]Status, 0, len(r.items)+1)
 	changed := false // by a look that came before the item's timer
 	for _, i := range r.items {
-		s, c := i.status(now)
+		s, c := i.status(now, history)
 		out, changed = append(out, s), changed || c
 	}
 	if !r.fullAt.IsZero() {
@@ -96,9 +105,6 @@ func (r *Registry) Snapshot() []Status {
 	if changed {
 		r.notify()
 	}
-	slices.SortFunc(out, func(a, b Status) int {
-		return cmp.Or(cmp.Compare(b.Level, a.Level), cmp.Compare(a.ID, b.ID))
-	})
 	return out
 }
 
@@ -112,21 +118,23 @@ func (r *Registry) fullLocked() Status {
 
 // Worst returns the worst visible level.
 func (r *Registry) Worst() Level {
-	if all := r.Snapshot(); len(all) > 0 {
-		return all[0].Level
+	worst := OK
+	for _, s := range r.look(false) {
+		worst = max(worst, s.Level)
 	}
-	return OK
+	return worst
 }
 
 // Ready reports whether traffic may come; reasons say why not, draining first, then by id.
 func (r *Registry) Ready() (ok bool, reasons []string) {
-	if why := r.drainReason(); why != "" {
-		reasons = append(reasons, "draining: "+why)
-	}
-	for _, s := range r.Snapshot() {
+	for _, s := range r.look(false) {
 		if s.Gates && s.Level == Fail {
 			reasons = append(reasons, reason(s))
 		}
+	}
+	slices.Sort(reasons) // they start with the ids
+	if why := r.drainReason(); why != "" {
+		reasons = slices.Insert(reasons, 0, "draining: "+why)
 	}
 	return len(reasons) == 0, reasons
 }

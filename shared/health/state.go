@@ -112,11 +112,15 @@ func (s *state) record(at time.Time) {
 	s.history = append(s.history, Transition{At: at, Level: s.seen, Detail: s.notes[s.seen].detail})
 }
 
-func (s *state) statusLocked(now time.Time) (st Status, changed bool) {
+func (s *state) statusLocked(now time.Time, history bool) (st Status, changed bool) {
 	changed = s.settleLocked(now)
-	return Status{
+	st = Status{
 		ID: s.id, Title: s.opts.Title, Level: s.seen, Gates: s.opts.Gates,
 		Detail: s.notes[s.seen].detail, Hint: s.notes[s.seen].hint,
-		Since: s.seenAt, Count: s.count, History: slices.Clone(s.history),
-	}, changed
+		Since: s.seenAt, Count: s.count,
+	}
+	if history {
+		st.History = slices.Clone(s.history)
+	}
+	return st, changed
 }

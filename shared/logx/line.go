@@ -57,9 +57,13 @@ func split(p []byte) (fields []field, ok bool) {
 	return fields, true
 }
 
+// putWindow is how many fields put compares with, so that a line of thousands does not take its square.
+const putWindow = 64
+
 // put adds f; a key that is there already takes the new value and moves to the end, so that no line has a name twice.
+// Only the first 64 fields are looked at, which are those of the loggers (node, service, comp) and some more.
 func put(fields []field, f field) []field {
-	for i := range fields {
+	for i := range fields[:min(len(fields), putWindow)] {
 		if bytes.Equal(fields[i].key, f.key) {
 			fields = append(fields[:i], fields[i+1:]...)
 			break
