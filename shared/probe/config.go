@@ -49,7 +49,7 @@ type Config struct {
 	Mark         uint32        `yaml:"mark" default:"0" doc:"Firewall mark of the check's packets (SO_MARK, needs CAP_NET_ADMIN). 0 means none."`
 
 	Flap  *FlapConfig  `yaml:"flap" doc:"Holds a target down that goes up and down too often. Absent: no damping."`
-	TLS   *TLSConfig   `yaml:"tls" doc:"TLS of the check; for redis, mysql, smtp and grpc its presence turns TLS on."`
+	TLS   *TLSConfig   `yaml:"tls" doc:"TLS of the check. For redis, mysql, smtp and grpc its presence turns TLS on, for dns its protocol does."`
 	TCP   *TCPConfig   `yaml:"tcp" doc:"Options of type tcp."`
 	HTTP  *HTTPConfig  `yaml:"http" doc:"Options of types http and https."`
 	DNS   *DNSConfig   `yaml:"dns" doc:"Options of type dns (required for it)."`
@@ -103,7 +103,7 @@ func (c *Config) sections() (present, allowed []string) {
 		return present, []string{"http"}
 	case HTTPS:
 		return present, []string{"http", "tls"}
-	case MySQL, Redis, SMTP, GRPC:
+	case DNS, MySQL, Redis, SMTP, GRPC:
 		return present, []string{string(c.Type), "tls"}
 	}
 	return present, []string{string(c.Type)}

@@ -35,7 +35,7 @@ type Machine struct {
 	cfg        Config
 	state      State // by rise and fall alone
 	run        int   // results in a row that speak against state; 0 when settled
-	warn       bool // of the last success
+	warn       bool  // of the last success
 	suppressed bool
 	points     points
 	told       State // what the last Change (or the start) said

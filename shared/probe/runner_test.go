@@ -387,7 +387,8 @@ func TestRunnerMetrics(t *testing.T) {
 		if err := r.Add("a", target(1), testConfig(), func(Change) {}); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(time.Second)
+		time.Sleep(500 * time.Millisecond) // the first check is before, the second after
+		synctest.Wait()
 		var out bytes.Buffer
 		if err := m.WriteText(&out); err != nil {
 			t.Fatal(err)
