@@ -1,0 +1,103 @@
+package bus_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"sync"
+	"testing"
+
+	"github.com/everup/everup/shared/bus"
+	"github.com/everup/everup/shared/bus/bustest"
+	"github.com/everup/everup/shared/conf"
+	"github.com/everup/everup/shared/pki"
+	"github.com/rs/zerolog"
+)
+
+// freeAddr returns an address on host that nothing listens on.
+func freeAddr(t testing.TB, host string) conf.Addr {
+	t.Helper()
+	l, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return conf.Addr(l.Addr().String())
+}
+
+// start runs a bus until the test ends and waits until it is connected.
+func start(t testing.TB, cfg bus.Config, env bus.Env) *bus.Bus {
+	t.Helper()
+	b := startOnly(t, cfg, env)
+	ctx, cancel := context.WithTimeout(t.Context(), bustest.Patience)
+	defer cancel()
+	if err := b.Wait(ctx); err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func startOnly(t testing.TB, cfg bus.Config, env bus.Env) *bus.Bus {
+	t.Helper()
+	env.Log = zerolog.New(zerolog.NewTestWriter(t)).With().Str("node", env.Node).Str("service", env.Service).Logger().Level(zerolog.InfoLevel)
+	b, err := bus.New(cfg, env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	ctx, cancel := context.WithCancel(context.Background())
+	wg.Go(func() {
+		if err := b.Run(ctx); err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	})
+	t.Cleanup(func() {
+		cancel()
+		wg.Wait()
+	})
+	return b
+}
+
+func env(i int) bus.Env {
+	return bus.Env{Fleet: "demo", Node: bustest.Node(i), Service: bustest.Service(i), Version: "v1.2.3-dev"}
+}
+
+func TestOff(t *testing.T) {
+	bustest.Run(t, 1, func(t *testing.T, n int) []*bus.Bus {
+		return []*bus.Bus{start(t, bus.Config{Mode: "off"}, env(0))}
+	})
+}
+
+func keys(t testing.TB, secrets ...string) *pki.Keys {
+	t.Helper()
+	k, err := pki.New("demo", secrets...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+const secretA, secretB = "correct-horse-battery-staple-a", "correct-horse-battery-staple-b"
+
+// oneHost is a fleet of daemons that share a client port.
+func oneHost(k *pki.Keys) bustest.Fleet {
+	return func(t *testing.T, n int) []*bus.Bus {
+		cfg := bus.Config{Mode: "auto", Listen: freeAddr(t, "127.0.0.1"), Routes: freeAddr(t, "127.0.0.1")}
+		var fleet []*bus.Bus
+		for i := range n {
+			e := env(i)
+			e.Keys = k
+			fleet = append(fleet, start(t, cfg, e))
+		}
+		return fleet
+	}
+}
+
+func TestAutoOneHost(t *testing.T) {
+	t.Run("clear", func(t *testing.T) { bustest.Run(t, 3, oneHost(nil)) })
+	t.Run("secret", func(t *testing.T) { bustest.Run(t, 3, oneHost(keys(t, secretA))) })
+}
+
+var _ = fmt.Sprint
+var _ netip.AddrPort

@@ -1,0 +1,265 @@
+package bus
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/everup/everup/shared/bus/subject"
+	"github.com/everup/everup/shared/fault"
+	"github.com/everup/everup/shared/pki"
+	natsserver "github.com/nats-io/nats-server/v2/server"
+)
+
+const (
+	userDaemon    = "daemon"
+	userOperator  = "operator"
+	userAnonymous = "anonymous"
+
+	// maxRoutes bounds the other hosts' servers: a full mesh of more is not what the bus is for.
+	maxRoutes = 16
+
+	startMax = 5 * time.Second
+)
+
+// errInUse says that another process has the client port: nothing is wrong.
+var errInUse = errors.New("the port is in use")
+
+// embedded is the host's server, run by this process.
+type embedded struct {
+	srv    *natsserver.Server
+	opts   *natsserver.Options // as given at the start
+	client string              // address for clients
+	routes netip.AddrPort      // address for other hosts' servers
+}
+
+// startServer binds both ports and runs the host's server. errInUse: another process has the client port.
+func startServer(ctx context.Context, opts *natsserver.Options, log *serverLog) (*embedded, error) {
+	if err := probePorts(opts); err != nil {
+		return nil, err
+	}
+	srv, err := natsserver.NewServer(opts.Clone())
+	if err != nil {
+		return nil, fault.Wrap(fault.Internal, err, "bus: make the server")
+	}
+	srv.SetLoggerV2(log, false, false, false)
+	srv.Start()
+	e := &embedded{srv: srv, opts: opts}
+	if err := e.awaitPorts(ctx, log); err != nil {
+		e.stop()
+		return nil, err
+	}
+	return e, nil
+}
+
+// probePorts binds and frees the ports. The server itself says a failed bind only in its log, and starting one to see
+// whether the port is free costs more than a bind. Another process may bind in between: awaitPorts sees that.
+func probePorts(opts *natsserver.Options) error {
+	if opts.DontListen {
+		return nil
+	}
+	client, err := net.Listen("tcp", net.JoinHostPort(opts.Host, port(opts.Port)))
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return errInUse
+	}
+	if err != nil {
+		return fault.Wrap(fault.Unavailable, err, "bus: listen")
+	}
+	defer client.Close()
+	routes, err := net.Listen("tcp", net.JoinHostPort(opts.Cluster.Host, port(opts.Cluster.Port)))
+	if err != nil {
+		return fault.Wrap(fault.Conflict, err, "bus: listen for routes")
+	}
+	return routes.Close()
+}
+
+// port writes a port as net.Listen takes it: the server's -1 for any is 0 there.
+func port(p int) string { return strconv.Itoa(max(p, 0)) }
+
+// awaitPorts waits until both listeners stand.
+func (e *embedded) awaitPorts(ctx context.Context, log *serverLog) error {
+	if e.opts.DontListen {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, startMax)
+	defer cancel()
+	for {
+		client, routes := e.srv.Addr(), e.srv.ClusterAddr()
+		if client != nil && routes != nil {
+			e.client = client.String()
+			e.routes = unmap(routes.AddrPort())
+			return nil
+		}
+		select {
+		case <-log.fatal: // its listen failed: somebody was faster
+			return errInUse
+		default:
+		}
+		if !sleep(ctx, time.Millisecond) {
+			return fault.New(fault.Timeout, "bus: the server did not start in %s", startMax)
+		}
+	}
+}
+
+func unmap(a netip.AddrPort) netip.AddrPort { return netip.AddrPortFrom(a.Addr().Unmap(), a.Port()) }
+
+// stop closes the listeners and all connections and waits for the server's goroutines.
+func (e *embedded) stop() {
+	e.srv.Shutdown()
+	e.srv.WaitForShutdown()
+}
+
+// reroute makes the server connect to the given other hosts' servers, and to no more.
+func (e *embedded) reroute(routes []netip.AddrPort) error {
+	next := e.opts.Clone()
+	next.Routes = routeURLs(routes, e.routes)
+	return fault.Wrap(fault.Internal, e.srv.ReloadOptions(next), "bus: change the routes")
+}
+
+// reroute takes the routes from gossip.
+func (b *Bus) reroute() {
+	e := b.server.Load()
+	if e == nil || b.env.Routes == nil {
+		return
+	}
+	if err := e.reroute(b.env.Routes()); err != nil {
+		b.log.Error().Err(err).Msg("bus: the routes stay as they were")
+	}
+}
+
+// routeURLs returns the routes without own, sorted, at most 16. They carry no password: a route shows a certificate.
+func routeURLs(routes []netip.AddrPort, own netip.AddrPort) []*url.URL {
+	routes = slices.Clone(routes)
+	slices.SortFunc(routes, netip.AddrPort.Compare)
+	var out []*url.URL
+	for _, r := range slices.Compact(routes) {
+		if r.IsValid() && r != own && len(out) < maxRoutes {
+			out = append(out, &url.URL{Scheme: "nats-route", Host: r.String()})
+		}
+	}
+	return out
+}
+
+// serverOptions are the options of the embedded server. Each that differs from NATS's default says why.
+func serverOptions(s settings, env Env) *natsserver.Options {
+	o := &natsserver.Options{
+		// Unique among the servers of the fleet, also while a dead one of the same node lingers at a peer: a second
+		// server of the same name would be refused.
+		ServerName: env.Node + "-" + env.Service + "-" + strconv.FormatInt(time.Now().UnixNano(), 36),
+		Host:       hostOrAll(s.listen.host),
+		Port:       portOrAny(s.listen.port),
+
+		// The default handler of signals ends the process by os.Exit.
+		NoSigs: true,
+		// Our own logger is set by SetLoggerV2; without this the server would also write to stderr.
+		NoLog: true,
+		// The system account serves JetStream, monitoring and multi-tenancy, none of which is used here; it costs a
+		// connection of its own to each other server.
+		NoSystemAccount: true,
+		JetStream:       false,
+
+		// Default 2 min, twice: a host that vanished would be held connected for minutes.
+		PingInterval: 2 * time.Second,
+		MaxPingsOut:  2,
+		// Default 10 s: a client that does not read is cut off before its buffer hurts.
+		WriteDeadline: 2 * time.Second,
+		// Default 64 MiB for each client.
+		MaxPending: 8 << 20,
+		// By default a publisher is slowed down for a subscriber that is behind: one slow subscriber would slow all.
+		NoFastProducerStall: true,
+		// Defaults 64 Ki and no limit: the daemons of one host and an operator's tools need tens.
+		MaxConn: 256,
+		MaxSubs: 4096,
+		// Default 10 000 records of connections that are gone, for a monitoring that is not opened.
+		MaxClosedClients: 64,
+		// There are no clients over slow links to spread: whoever hands over leaves at once. (Defaults 2 min and 10 s.)
+		LameDuckDuration:    time.Second,
+		LameDuckGracePeriod: 100 * time.Millisecond,
+		// HTTPPort stays 0: the monitoring port asks for no password; Varz is read in process.
+
+		Cluster: natsserver.ClusterOpts{
+			// Servers and clients of another fleet see by the name that this is not theirs.
+			Name: env.Fleet,
+			Host: hostOrAll(s.routes.host),
+			Port: portOrAny(s.routes.port),
+			// One connection for each pair of servers; the default is 3 and one for the system account.
+			PoolSize: -1,
+			// Clients connect to their own host's server only and need not learn of others.
+			NoAdvertise: true,
+			// Events are small and links are local.
+			Compression: natsserver.CompressionOpts{Mode: natsserver.CompressionOff},
+			// A route to a dead host is noticed as fast as gossip notices the death. (Default as for clients, at most 30 s.)
+			PingInterval:  time.Second,
+			MaxPingsOut:   2,
+			WriteDeadline: 2 * time.Second,
+		},
+	}
+	o.Cluster.AuthTimeout, o.AuthTimeout = 2, 2
+	o.Cluster.TLSTimeout, o.TLSTimeout = 2, 2
+	if env.Keys != nil {
+		secure(o, s, env)
+	}
+	return o
+}
+
+// secure adds TLS and users.
+func secure(o *natsserver.Options, s settings, env Env) {
+	o.TLS, o.TLSVerify = true, true
+	o.TLSConfig = env.Keys.Server(env.Node)
+	o.Cluster.TLSConfig = bothEnds(env.Keys, env.Node)
+	o.Users = []*natsserver.User{
+		{Username: userDaemon, Password: env.Keys.Password(userDaemon)},
+		{Username: userOperator, Password: env.Keys.Password(userOperator), Permissions: operatorMay(env.Fleet)},
+	}
+	if s.anonymous {
+		o.AllowNonTLS = true
+		o.NoAuthUser = userAnonymous
+		o.Users = append(o.Users, &natsserver.User{Username: userAnonymous, Permissions: anonymousMay()})
+	}
+}
+
+func operatorMay(fleet string) *natsserver.Permissions {
+	return &natsserver.Permissions{
+		Publish: &natsserver.SubjectPermission{Allow: []string{subject.Requests(fleet), "$SRV.>"}},
+		// The daemons' own answers go to inboxes of another prefix, so that an operator reads only those meant for him.
+		Subscribe: &natsserver.SubjectPermission{Allow: []string{subject.Events(fleet), "_INBOX.>"}},
+	}
+}
+
+func anonymousMay() *natsserver.Permissions {
+	return &natsserver.Permissions{
+		Publish:   &natsserver.SubjectPermission{Deny: []string{">"}},
+		Subscribe: &natsserver.SubjectPermission{Allow: []string{subject.AnyEvents()}},
+	}
+}
+
+// bothEnds is one TLS configuration for the two roles of a route: the server uses the same for routes it accepts and
+// for those it opens.
+func bothEnds(k *pki.Keys, node string) *tls.Config {
+	c, s := k.Client(node), k.Server(node)
+	c.GetCertificate = s.GetCertificate
+	c.ClientAuth = s.ClientAuth
+	c.SessionTicketsDisabled = s.SessionTicketsDisabled
+	return c
+}
+
+func hostOrAll(host string) string {
+	if host == "" {
+		return natsserver.DEFAULT_HOST
+	}
+	return host
+}
+
+func portOrAny(p int) int {
+	if p == 0 {
+		return natsserver.RANDOM_PORT
+	}
+	return p
+}
