@@ -85,7 +85,7 @@ func TestLookup(t *testing.T) {
 	f("x.wild.example.test.", "A", "NOERROR aa | an x.wild.@ 300 A 192.0.2.20")
 	f("x.y.wild.example.test.", "A", "NOERROR aa | an x.y.wild.@ 300 A 192.0.2.20")
 	f("x.wild.example.test.", "MX", "NOERROR aa"+neg)
-	f("a.wild.example.test.", "A", "NOERROR aa"+neg)   // its own node hides the wildcard
+	f("a.wild.example.test.", "A", "NOERROR aa"+neg)    // its own node hides the wildcard
 	f("b.a.wild.example.test.", "A", "NXDOMAIN aa"+neg) // a.wild is the closest encloser
 	f("*.wild.example.test.", "A", "NOERROR aa | an *.wild.@ 300 A 192.0.2.20")
 	f("z.wild2.example.test.", "A", "NOERROR aa | an z.wild2.@ 300 CNAME www.@ | an www.@ 60 A 192.0.2.10 | an www.@ 60 A 192.0.2.11")
