@@ -17,6 +17,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -131,11 +132,7 @@ func (s *Service) forwarder(c *Config, old *serve.Data) *forward.Forwarder {
 	}
 	fc := forward.Config{Timeout: c.Forward.Timeout.Std(), Cache: c.Forward.Cache, Pending: c.Forward.Pending}
 	for _, u := range c.Forward.Upstreams {
-		host, port, _ := u.HostPort()
-		if port == 0 {
-			port = 53
-		}
-		fc.Upstreams = append(fc.Upstreams, net.JoinHostPort(host, strconv.Itoa(int(port))))
+		fc.Upstreams = append(fc.Upstreams, string(u))
 	}
 	return forward.New(fc)
 }
@@ -264,19 +261,9 @@ func (s *Service) Status() any {
 	for _, z := range d.Zones {
 		st.Zones = append(st.Zones, ZoneStatus{z.Origin(), z.Serial(), z.Records()})
 	}
-	slices.SortFunc(st.Zones, func(a, b ZoneStatus) int { return dnsOrder(a.Name, b.Name) })
+	slices.SortFunc(st.Zones, func(a, b ZoneStatus) int { return strings.Compare(a.Name, b.Name) })
 	if d.Forward != nil {
 		st.Cached = d.Forward.Cached()
 	}
 	return st
-}
-
-func dnsOrder(a, b string) int {
-	if a < b {
-		return -1
-	}
-	if a > b {
-		return 1
-	}
-	return 0
 }

@@ -32,7 +32,7 @@ type Fleet struct {
 
 // Forward sends questions on.
 type Forward struct {
-	Upstreams []conf.Addr   `yaml:"upstreams" required:"true" min:"1" max:"16" doc:"Resolvers, asked in turn; the port defaults to 53."`
+	Upstreams []conf.Addr   `yaml:"upstreams" required:"true" min:"1" max:"16" doc:"Resolvers with their port, asked in turn: 192.0.2.53:53."`
 	Allow     []conf.Prefix `yaml:"allow" doc:"Clients whose questions are forwarded; empty means loopback only. An open resolver is a weapon."`
 	Timeout   conf.Duration `yaml:"timeout" default:"2s" min:"50ms" max:"30s" doc:"Longest wait for one upstream before the next is asked."`
 	Cache     int           `yaml:"cache" default:"10000" min:"0" max:"1000000" doc:"Answers kept; 0 keeps none."`
