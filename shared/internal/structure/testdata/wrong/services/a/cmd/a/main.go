@@ -1,0 +1,6 @@
+// Command a ends the process.
+package main
+
+import "os"
+
+func main() { os.Exit(1) }

@@ -1,0 +1,2 @@
+// Package x is part of a.
+package x

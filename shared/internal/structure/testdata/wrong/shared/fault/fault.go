@@ -1,0 +1,2 @@
+// Package fault is used by all.
+package fault
