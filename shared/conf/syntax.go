@@ -15,7 +15,7 @@ import (
 
 // maxLocate is the largest file whose syntax error is located by parsing again; in a larger one only the
 // parser's own line is known.
-const maxLocate = 1 << 20
+const maxLocate = 128 << 10
 
 // parserLine is how the YAML library begins a message.
 var parserLine = regexp.MustCompile(`^yaml: (?:line (\d+): )?`)
