@@ -17,9 +17,9 @@ const (
 
 // Address families, in the upper half of the 14th byte.
 const (
-	afInet   = 1
-	afInet6  = 2
-	afUnix   = 3
+	afInet  = 1
+	afInet6 = 2
+	afUnix  = 3
 )
 
 func parse2(b []byte) (Header, int, error) {
