@@ -146,11 +146,9 @@ func (m *machine) onReady() []effect {
 	return append(out, m.nextReload()...)
 }
 
-// onHup begins a reload, or remembers that one more is wanted: any number of signals during a reload make one.
+// onHup begins a reload, or remembers that one more is wanted: any number of signals before readiness or during a reload
+// make one. While stopping nothing comes of it.
 func (m *machine) onHup() []effect {
-	if m.phase >= quiescing {
-		return nil
-	}
 	m.again = true
 	return m.nextReload()
 }
