@@ -239,7 +239,7 @@ func TestKilledWhileWritingLeavesAWholeVersion(t *testing.T) {
 		t.Skip("needs time: starts and kills many processes")
 	}
 	dir := t.TempDir()
-	for round := range 40 {
+	for round := range 20 {
 		cmd, out := startHelper(t, "rewrite", dir)
 		for range 1 + round%7 { // the kill falls into some later write
 			out.until("saved")
