@@ -2,15 +2,17 @@ package bus_test
 
 import (
 	"context"
-	"fmt"
 	"net"
-	"net/netip"
+	"strings"
 	"sync"
 	"testing"
 
 	"github.com/everup/everup/shared/bus"
 	"github.com/everup/everup/shared/bus/bustest"
 	"github.com/everup/everup/shared/conf"
+	"github.com/everup/everup/shared/health"
+	"github.com/everup/everup/shared/labtest"
+	"github.com/everup/everup/shared/metric"
 	"github.com/everup/everup/shared/pki"
 	"github.com/rs/zerolog"
 )
@@ -65,6 +67,7 @@ func env(i int) bus.Env {
 
 func TestOff(t *testing.T) {
 	bustest.Run(t, 1, func(t *testing.T, n int) []*bus.Bus {
+		labtest.LeakCheck(t)
 		return []*bus.Bus{start(t, bus.Config{Mode: "off"}, env(0))}
 	})
 }
@@ -83,6 +86,7 @@ const secretA, secretB = "correct-horse-battery-staple-a", "correct-horse-batter
 // oneHost is a fleet of daemons that share a client port.
 func oneHost(k *pki.Keys) bustest.Fleet {
 	return func(t *testing.T, n int) []*bus.Bus {
+		labtest.LeakCheck(t)
 		cfg := bus.Config{Mode: "auto", Listen: freeAddr(t, "127.0.0.1"), Routes: freeAddr(t, "127.0.0.1")}
 		var fleet []*bus.Bus
 		for i := range n {
@@ -99,5 +103,35 @@ func TestAutoOneHost(t *testing.T) {
 	t.Run("secret", func(t *testing.T) { bustest.Run(t, 3, oneHost(keys(t, secretA))) })
 }
 
-var _ = fmt.Sprint
-var _ netip.AddrPort
+// counted is the value of a metric as it prints, "" when it is not there.
+func counted(t testing.TB, r *metric.Registry, line string) string {
+	t.Helper()
+	var sb strings.Builder
+	if err := r.WriteText(&sb); err != nil {
+		t.Fatal(err)
+	}
+	for l := range strings.Lines(sb.String()) {
+		if v, ok := strings.CutPrefix(strings.TrimSpace(l), line+" "); ok {
+			return v
+		}
+	}
+	return ""
+}
+
+// status returns a health item.
+func status(r *health.Registry, id string) health.Status {
+	for _, s := range r.Snapshot() {
+		if s.ID == id {
+			return s
+		}
+	}
+	return health.Status{}
+}
+
+// within is a context that ends before the test's patience does.
+func within(t testing.TB) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), bustest.Patience)
+	t.Cleanup(cancel)
+	return ctx
+}

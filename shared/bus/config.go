@@ -159,7 +159,7 @@ func newHealthItems(r *health.Registry, mode string) healthItems {
 	}
 	return healthItems{
 		disconnected: item{r.Item("bus.disconnected", health.Options{Title: "the daemon is not connected to the bus", Visible: disconnectedVisible})},
-		foreign:      item{r.Item("bus.foreign", health.Options{Title: "the bus's port is held by something else"})},
+		foreign:      item{r.Item("bus.foreign", health.Options{Title: "the bus's port is held by something else", Visible: foreignVisible})},
 		slow:         item{r.Item("bus.slow-consumer", health.Options{Title: "events come faster than a subscriber takes them"})},
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net"
 	"net/netip"
-	"os"
 	"strings"
 	"sync"
 	"time"
@@ -39,6 +38,9 @@ func (b *Bus) clientOptions() []nats.Option {
 		nats.MaxPingsOutstanding(2),
 		// Default 1 min: a write to a server that stopped reading would block the publisher so long.
 		nats.FlusherTimeout(dialMax),
+		// Default 30 s: how long what a leaving server has sent may take to be worked off.
+		nats.DrainTimeout(handOverMax),
+		nats.LameDuckModeHandler(b.lameDuck),
 		// Without a handler the library prints to stderr. Slow consumers are counted by Dropped, each second.
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 			b.log.Debug().Str("err", b.redact(err.Error())).Msg("bus: asynchronous error")
@@ -184,7 +186,7 @@ func outcomeOf(err error) outcome {
 		return outInUse
 	case errors.Is(err, errForeign):
 		return outForeign
-	case errors.Is(err, fault.Conflict), errors.Is(err, os.ErrPermission):
+	case errors.Is(err, errBroken):
 		return outBroken
 	}
 	return outNoAnswer

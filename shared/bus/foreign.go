@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/everup/everup/shared/fault"
+	"github.com/everup/everup/shared/netio"
 	"github.com/nats-io/nats.go"
 )
 
@@ -36,13 +37,13 @@ type greeting struct {
 // diagnose finds out why the port did not take us. What passes by itself (nobody listening, a server that just starts or
 // stops) comes back as it is; a holder of the port that is not our bus as errForeign, with what it is.
 func (b *Bus) diagnose(ctx context.Context, addr string, cause error) error {
-	if errors.Is(cause, syscall.ECONNREFUSED) || ctx.Err() != nil {
+	if passing(cause) || ctx.Err() != nil {
 		return fault.Wrap(fault.Unavailable, cause, "bus: connect to %s", addr)
 	}
 	line, err := greet(ctx, addr)
 	what := ""
 	switch {
-	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ECONNRESET), errors.Is(err, io.EOF):
+	case err != nil && passing(err):
 		return fault.Wrap(fault.Unavailable, cause, "bus: connect to %s", addr)
 	case err != nil:
 		what = "something that does not speak NATS (" + err.Error() + ")"
@@ -52,7 +53,21 @@ func (b *Bus) diagnose(ctx context.Context, addr string, cause error) error {
 	if what == "" {
 		return fault.Wrap(fault.Unavailable, cause, "bus: connect to %s", addr)
 	}
-	return fault.Wrap(fault.Unavailable, errForeign, "bus: %s is held by %s", addr, what)
+	return fault.Wrap(fault.Unavailable, errForeign, "bus: %s is held by %s%s", addr, what, process(addr))
+}
+
+// process names the process that listens on addr, where /proc shows it.
+func process(addr string) string {
+	pid, command, ok := netio.Holder("tcp", addr)
+	if !ok {
+		return ""
+	}
+	return fmt.Sprintf(", process %d (%.80s)", pid, command)
+}
+
+// passing tells the errors of a port whose server starts or ends right now.
+func passing(err error) bool {
+	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || errors.Is(err, io.EOF)
 }
 
 // greet returns the first line that addr says.

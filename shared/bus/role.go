@@ -27,8 +27,9 @@ const (
 
 const (
 	// After a death all daemons of the host race for the port; those who lose meet a server that is not yet up.
-	firstRetry = 20 * time.Millisecond
-	maxRetry   = time.Second
+	firstRetry   = 20 * time.Millisecond
+	quickRetries = 25 // half a second of them; then the pauses grow
+	maxRetry     = time.Second
 	// What will not change by itself is asked seldom.
 	firstForeign = 250 * time.Millisecond
 	maxForeign   = 2 * time.Second
@@ -67,11 +68,11 @@ func (r *role) step(now time.Time, in outcome) step {
 			r.failures = 0
 			return step{do: r.seek()} // at once: the first to bind ends the outage
 		}
-		return step{r.pause(firstRetry, maxRetry), r.seek()}
+		return step{r.pause(quickRetries, firstRetry, maxRetry), r.seek()}
 	case outNoAnswer:
-		return step{r.pause(firstRetry, maxRetry), r.seek()}
+		return step{r.pause(quickRetries, firstRetry, maxRetry), r.seek()}
 	case outForeign, outBroken:
-		return step{r.pause(firstForeign, maxForeign), r.seek()}
+		return step{r.pause(0, firstForeign, maxForeign), r.seek()}
 	}
 	return step{do: r.seek()}
 }
@@ -84,13 +85,10 @@ func (r *role) seek() action {
 	return actDial
 }
 
-// pause doubles from first to most with every failure, and takes half of it by chance, so that the daemons of a host do not
-// retry in step.
-func (r *role) pause(first, most time.Duration) time.Duration {
-	d := most
-	if r.failures < 16 {
-		d = min(most, first<<r.failures)
-	}
+// pause stays at first for the given number of failures, then doubles up to most, and takes half of it by chance, so that
+// the daemons of a host do not retry in step.
+func (r *role) pause(level int, first, most time.Duration) time.Duration {
+	d := min(most, first<<min(max(0, r.failures-level), 16))
 	r.failures++
 	return d/2 + time.Duration(r.jitter(int64(d/2)+1))
 }

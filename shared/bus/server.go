@@ -4,11 +4,13 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
+	"sync"
 	"syscall"
 	"time"
 
@@ -27,10 +29,19 @@ const (
 	maxRoutes = 16
 
 	startMax = 5 * time.Second
+	// handOverMax is how long a server that ends waits for its clients to leave by themselves.
+	handOverMax = 150 * time.Millisecond
 )
 
-// errInUse says that another process has the client port: nothing is wrong.
-var errInUse = errors.New("the port is in use")
+var (
+	// errInUse says that another process has the client port: nothing is wrong.
+	errInUse = errors.New("the port is in use")
+	// errRoutesInUse says that the client port is free and the route port is not: for a moment while another daemon starts or
+	// ends the server, else a stranger has it.
+	errRoutesInUse = errors.New("the route port is in use")
+	// errBroken says that the port cannot be had, and why is in the configuration or the host.
+	errBroken = errors.New("cannot serve")
+)
 
 // embedded is the host's server, run by this process.
 type embedded struct {
@@ -42,6 +53,11 @@ type embedded struct {
 
 // startServer binds both ports and runs the host's server. errInUse: another process has the client port.
 func startServer(ctx context.Context, opts *natsserver.Options, log *serverLog) (*embedded, error) {
+	unlock, err := lockStart(opts)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
 	if err := probePorts(opts); err != nil {
 		return nil, err
 	}
@@ -59,8 +75,26 @@ func startServer(ctx context.Context, opts *natsserver.Options, log *serverLog) 
 	return e, nil
 }
 
+// lockStart lets one process of the host at a time try to serve: between the probe and the server's own bind the port is free,
+// and two that start at once would each find the other's half. The lock is an abstract unix socket (unix(7)): like the
+// port it belongs to the network namespace and ends with its process. Held by another it means what a port in use means.
+func lockStart(opts *natsserver.Options) (unlock func(), err error) {
+	if opts.DontListen {
+		return func() {}, nil
+	}
+	name := "@everup/bus/" + net.JoinHostPort(opts.Host, strconv.Itoa(opts.Port))
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: name, Net: "unix"})
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, errInUse
+	}
+	if err != nil {
+		return nil, fault.Wrap(fault.Unavailable, fmt.Errorf("%w: %w", errBroken, err), "bus: lock the port")
+	}
+	return func() { l.Close() }, nil
+}
+
 // probePorts binds and frees the ports. The server itself says a failed bind only in its log, and starting one to see
-// whether the port is free costs more than a bind. Another process may bind in between: awaitPorts sees that.
+// whether the port is free costs more than a bind. A stranger may bind in between: awaitPorts sees that.
 func probePorts(opts *natsserver.Options) error {
 	if opts.DontListen {
 		return nil
@@ -70,12 +104,16 @@ func probePorts(opts *natsserver.Options) error {
 		return errInUse
 	}
 	if err != nil {
-		return fault.Wrap(fault.Unavailable, err, "bus: listen")
+		return fault.Wrap(fault.Unavailable, fmt.Errorf("%w: %w", errBroken, err), "bus: listen")
 	}
 	defer client.Close()
-	routes, err := net.Listen("tcp", net.JoinHostPort(opts.Cluster.Host, port(opts.Cluster.Port)))
+	addr := net.JoinHostPort(opts.Cluster.Host, port(opts.Cluster.Port))
+	routes, err := net.Listen("tcp", addr)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fault.Wrap(fault.Conflict, errRoutesInUse, "bus: listen for routes on %s%s", addr, process(addr))
+	}
 	if err != nil {
-		return fault.Wrap(fault.Conflict, err, "bus: listen for routes")
+		return fault.Wrap(fault.Unavailable, fmt.Errorf("%w: %w", errBroken, err), "bus: listen for routes")
 	}
 	return routes.Close()
 }
@@ -110,10 +148,18 @@ func (e *embedded) awaitPorts(ctx context.Context, log *serverLog) error {
 
 func unmap(a netip.AddrPort) netip.AddrPort { return netip.AddrPortFrom(a.Addr().Unmap(), a.Port()) }
 
-// stop closes the listeners and all connections and waits for the server's goroutines.
+// stop hands over and ends the server: it frees the client port at once, tells the clients, and gives them a moment to take what
+// was sent and leave, since a connection closed under data in flight is reset and loses it. Clients that stay are cut off.
 func (e *embedded) stop() {
+	var wg sync.WaitGroup
+	wg.Go(e.srv.LameDuckShutdown)
+	ctx, cancel := context.WithTimeout(context.Background(), handOverMax)
+	defer cancel()
+	for e.srv.NumClients() > 0 && sleep(ctx, time.Millisecond) {
+	}
 	e.srv.Shutdown()
 	e.srv.WaitForShutdown()
+	wg.Wait()
 }
 
 // reroute makes the server connect to the given other hosts' servers, and to no more.

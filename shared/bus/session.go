@@ -2,8 +2,10 @@ package bus
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"net/netip"
+	"sync"
 	"time"
 
 	"github.com/everup/everup/shared/fault"
@@ -14,6 +16,7 @@ import (
 
 const (
 	disconnectedVisible = 2 * time.Second
+	foreignVisible      = time.Second // passes over the moment in which two daemons exchange the role
 	watchEvery          = time.Second
 	slowFor             = 30 * time.Second // how long a drop keeps bus.slow-consumer up
 	drainMax            = 5 * time.Second
@@ -33,12 +36,42 @@ type session struct {
 	nc   *nats.Conn
 	svc  micro.Service
 	lost <-chan struct{} // closed when nc has ended
+
+	lameOnce sync.Once
+	lame     chan struct{} // closed when the server said that it is about to end
 }
 
 // stopService ends the micro service: no new requests are taken. It can be called again.
 func (s *session) stopService() {
 	if s.svc != nil {
 		s.svc.Stop()
+	}
+}
+
+// lameDuck is told that the server at the other end is about to end. Leaving at once is what makes a planned hand-over short.
+func (b *Bus) lameDuck(nc *nats.Conn) {
+	if s := b.cur.Load(); s != nil && s.nc == nc {
+		s.lameOnce.Do(func() { close(s.lame) })
+	}
+}
+
+// leave closes the connection. From a server that is about to end, what it has sent already is taken first.
+func (s *session) leave(ctx context.Context) {
+	select {
+	case <-s.lame:
+		if ctx.Err() == nil && s.nc.Drain() == nil {
+			waitClosed(ctx, s.lost)
+		}
+	default:
+	}
+	s.nc.Close()
+	<-s.lost
+}
+
+func waitClosed(ctx context.Context, c <-chan struct{}) {
+	select {
+	case <-c:
+	case <-ctx.Done():
 	}
 }
 
@@ -121,9 +154,11 @@ func (b *Bus) dial(ctx context.Context) (*nats.Conn, outcome) {
 func (b *Bus) failed(err error) outcome {
 	out := outcomeOf(err)
 	b.log.Debug().Err(err).Msg("bus: not connected")
+	if out == outInUse {
+		return out
+	}
 	b.items.disconnected.set(health.Warn, err.Error(), hintConnect)
-	switch out {
-	case outForeign, outBroken:
+	if out == outForeign || out == outBroken || errors.Is(err, errRoutesInUse) {
 		b.items.foreign.set(health.Fail, err.Error(), hintForeign)
 	}
 	return out
@@ -135,7 +170,7 @@ func (b *Bus) hold(ctx context.Context, nc *nats.Conn) outcome {
 	if err == nil {
 		b.wait(ctx, s)
 	}
-	b.abandon(s, nc)
+	b.abandon(ctx, s)
 	return outLost
 }
 
@@ -146,6 +181,8 @@ func (b *Bus) wait(ctx context.Context, s *session) {
 		case <-ctx.Done():
 			return
 		case <-s.lost:
+			return
+		case <-s.lame:
 			return
 		case _, open := <-changed:
 			if !open {
@@ -160,7 +197,7 @@ func (b *Bus) wait(ctx context.Context, s *session) {
 func (b *Bus) adopt(ctx context.Context, nc *nats.Conn) (*session, error) {
 	lost := make(chan struct{})
 	nc.SetClosedHandler(func(*nats.Conn) { close(lost) })
-	s := &session{nc: nc, lost: lost}
+	s := &session{nc: nc, lost: lost, lame: make(chan struct{})}
 	b.mu.Lock()
 	err := b.startService(ctx, s)
 	for sub := range b.subs {
@@ -197,7 +234,7 @@ func (b *Bus) connected(nc *nats.Conn) {
 }
 
 // abandon takes a connection out of use and closes it.
-func (b *Bus) abandon(s *session, nc *nats.Conn) {
+func (b *Bus) abandon(ctx context.Context, s *session) {
 	b.mu.Lock()
 	b.cur.Store(nil)
 	if b.state != Connecting {
@@ -210,10 +247,9 @@ func (b *Bus) abandon(s *session, nc *nats.Conn) {
 	}
 	b.mu.Unlock()
 	s.stopService()
-	nc.Close()
-	<-s.lost
+	s.leave(ctx)
 	why := "connection lost"
-	if err := nc.LastError(); err != nil {
+	if err := s.nc.LastError(); err != nil {
 		why = b.redact(err.Error())
 	}
 	b.disconnected(why)
