@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/everup/everup/shared/bus"
 	"github.com/everup/everup/shared/bus/bustest"
@@ -134,4 +135,22 @@ func within(t testing.TB) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), bustest.Patience)
 	t.Cleanup(cancel)
 	return ctx
+}
+
+// repeat calls do each 10 ms until done gets something, which it returns.
+func repeat[T any](t testing.TB, do func(), done <-chan T) T {
+	t.Helper()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	late := time.After(bustest.Patience)
+	for {
+		do()
+		select {
+		case v := <-done:
+			return v
+		case <-tick.C:
+		case <-late:
+			t.Fatalf("nothing within %s", bustest.Patience)
+		}
+	}
 }

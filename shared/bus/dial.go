@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net"
-	"net/netip"
 	"strings"
 	"sync"
 	"time"
@@ -53,11 +52,7 @@ type ports struct{ bus *Bus }
 
 func (p *ports) serve(ctx context.Context) (*embedded, error) {
 	b := p.bus
-	opts := serverOptions(b.cfg, b.env)
-	if b.env.Routes != nil {
-		opts.Routes = routeURLs(b.env.Routes(), netip.AddrPort{})
-	}
-	return startServer(ctx, opts, newServerLog(b.log))
+	return startServer(ctx, serverOptions(b.cfg, b.env), newServerLog(b.log))
 }
 
 func (p *ports) dial(ctx context.Context, own *embedded) (*nats.Conn, error) {

@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"net/url"
-	"slices"
 	"strconv"
 	"sync"
 	"syscall"
@@ -24,9 +22,6 @@ const (
 	userDaemon    = "daemon"
 	userOperator  = "operator"
 	userAnonymous = "anonymous"
-
-	// maxRoutes bounds the other hosts' servers: a full mesh of more is not what the bus is for.
-	maxRoutes = 16
 
 	startMax = 5 * time.Second
 	// handOverMax is how long a server that ends waits for its clients to leave by themselves.
@@ -49,6 +44,7 @@ type embedded struct {
 	opts   *natsserver.Options // as given at the start
 	client string              // address for clients
 	routes netip.AddrPort      // address for other hosts' servers
+	peers  []netip.AddrPort    // other hosts' servers it is to connect to; used by stay's goroutine alone
 }
 
 // startServer binds both ports and runs the host's server. errInUse: another process has the client port.
@@ -160,37 +156,6 @@ func (e *embedded) stop() {
 	e.srv.Shutdown()
 	e.srv.WaitForShutdown()
 	wg.Wait()
-}
-
-// reroute makes the server connect to the given other hosts' servers, and to no more.
-func (e *embedded) reroute(routes []netip.AddrPort) error {
-	next := e.opts.Clone()
-	next.Routes = routeURLs(routes, e.routes)
-	return fault.Wrap(fault.Internal, e.srv.ReloadOptions(next), "bus: change the routes")
-}
-
-// reroute takes the routes from gossip.
-func (b *Bus) reroute() {
-	e := b.server.Load()
-	if e == nil || b.env.Routes == nil {
-		return
-	}
-	if err := e.reroute(b.env.Routes()); err != nil {
-		b.log.Error().Err(err).Msg("bus: the routes stay as they were")
-	}
-}
-
-// routeURLs returns the routes without own, sorted, at most 16. They carry no password: a route shows a certificate.
-func routeURLs(routes []netip.AddrPort, own netip.AddrPort) []*url.URL {
-	routes = slices.Clone(routes)
-	slices.SortFunc(routes, netip.AddrPort.Compare)
-	var out []*url.URL
-	for _, r := range slices.Compact(routes) {
-		if r.IsValid() && r != own && len(out) < maxRoutes {
-			out = append(out, &url.URL{Scheme: "nats-route", Host: r.String()})
-		}
-	}
-	return out
 }
 
 // serverOptions are the options of the embedded server. Each that differs from NATS's default says why.

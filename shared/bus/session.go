@@ -134,11 +134,12 @@ func (b *Bus) unserve() {
 	if e == nil {
 		return
 	}
+	b.met.roleChange.Add(1)
+	e.stop()
+	// Told afterwards, so that the other hosts do not cut a route that still carries the last events.
 	if b.env.Serving != nil {
 		b.env.Serving(netip.AddrPort{})
 	}
-	b.met.roleChange.Add(1)
-	e.stop()
 }
 
 // dial connects.
@@ -176,6 +177,9 @@ func (b *Bus) hold(ctx context.Context, nc *nats.Conn) outcome {
 
 func (b *Bus) wait(ctx context.Context, s *session) {
 	changed := b.env.RoutesChanged
+	var routes routeSet
+	again := time.NewTimer(0) // the first look follows at once
+	defer again.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -188,7 +192,10 @@ func (b *Bus) wait(ctx context.Context, s *session) {
 			if !open {
 				changed = nil
 			}
-			b.reroute()
+		case <-again.C:
+		}
+		if at := b.reroute(&routes); !at.IsZero() {
+			again.Reset(time.Until(at))
 		}
 	}
 }
