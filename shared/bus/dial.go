@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -91,7 +93,7 @@ func (b *Bus) credentials(i int) []nats.Option {
 }
 
 // dialEachPassword tries the password from each secret: while a secret is rotated the server's primary one may be our second.
-func (b *Bus) dialEachPassword(ctx context.Context, url string, opts []nats.Option) (*nats.Conn, error) {
+func (b *Bus) dialEachPassword(ctx context.Context, at string, opts []nats.Option) (*nats.Conn, error) {
 	n := 1
 	if b.env.Keys != nil {
 		n = len(b.env.Keys.Passwords(userDaemon))
@@ -99,7 +101,7 @@ func (b *Bus) dialEachPassword(ctx context.Context, url string, opts []nats.Opti
 	var nc *nats.Conn
 	var err error
 	for i := range n {
-		nc, err = connect(ctx, []string{url}, append(opts[:len(opts):len(opts)], b.credentials(i)...))
+		nc, err = connect(ctx, []string{at}, append(opts[:len(opts):len(opts)], b.credentials(i)...))
 		if !errors.Is(err, nats.ErrAuthorization) {
 			break
 		}
@@ -108,7 +110,10 @@ func (b *Bus) dialEachPassword(ctx context.Context, url string, opts []nats.Opti
 }
 
 // external is the wire of mode urls.
-type external struct{ bus *Bus }
+type external struct {
+	bus  *Bus
+	last *nats.Conn // the connection before; used by stay's goroutine alone
+}
 
 func (x *external) serve(context.Context) (*embedded, error) {
 	panic("BUG: bus: mode urls serves nothing")
@@ -126,12 +131,35 @@ func (x *external) dial(ctx context.Context, _ *embedded) (*nats.Conn, error) {
 	if b.cfg.CA != "" {
 		opts = append(opts, nats.RootCAs(b.cfg.CA))
 	}
-	nc, err := connect(ctx, b.cfg.URLs, opts)
+	nc, err := connect(ctx, x.servers(), opts)
 	if err != nil {
 		// The library's error may quote a URL with its password: only the text goes on.
 		return nil, fault.New(fault.Unavailable, "bus: connect: %s", b.redact(err.Error()))
 	}
+	x.last = nc
 	return nc, nil
+}
+
+// servers are the configured ones and those of which the last connection has told, at most 16. A server that was
+// told is asked with the user of the first configured URL that has one.
+func (x *external) servers() []string {
+	out := slices.Clone(x.bus.cfg.URLs)
+	if x.last == nil {
+		return out
+	}
+	var user *url.Userinfo
+	for _, raw := range x.bus.cfg.URLs {
+		if u, err := url.Parse(raw); err == nil && u.User != nil && user == nil {
+			user = u.User
+		}
+	}
+	for _, raw := range x.last.DiscoveredServers() {
+		if u, err := url.Parse(raw); err == nil && len(out) < maxURLs {
+			u.User = user
+			out = append(out, u.String())
+		}
+	}
+	return out
 }
 
 // connect is nats.Connect to the first of urls that takes us, ended by ctx.

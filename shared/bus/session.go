@@ -218,7 +218,9 @@ func (b *Bus) adopt(ctx context.Context, nc *nats.Conn) (*session, error) {
 		return s, err
 	}
 	// The server must know the subscriptions before anyone is told that the bus is up.
-	if err := nc.FlushTimeout(settleMax); err != nil {
+	settle, cancel := context.WithTimeout(ctx, settleMax)
+	defer cancel()
+	if err := nc.FlushWithContext(settle); err != nil {
 		return s, fault.Wrap(fault.Unavailable, err, "bus: flush")
 	}
 	b.connected(nc)
