@@ -60,7 +60,7 @@ func (c *ExecConfig) check(ctx context.Context, t Target) (outcome, error) {
 		return outcome{}, fault.New(fault.Timeout, "exec: killed after the timeout: %s", firstLine(out.b))
 	}
 	if cmd.ProcessState == nil {
-		return outcome{}, fault.Wrap(fault.Internal, err, "exec: wait")
+		return outcome{}, fault.Wrap(fault.Unavailable, err, "exec: wait")
 	}
 	return c.judge(cmd.ProcessState.Sys().(syscall.WaitStatus), out.b)
 }
@@ -117,7 +117,7 @@ func awaitExit(ctx context.Context, pid int) (killed bool) {
 func (c *ExecConfig) judge(ws syscall.WaitStatus, output []byte) (outcome, error) {
 	detail, perf := parsePlugin(output)
 	if ws.Signaled() {
-		return outcome{}, fault.New(fault.Internal, "exec: ended by signal %s: %s", ws.Signal(), detail)
+		return outcome{}, fault.New(fault.Unavailable, "exec: ended by signal %s: %s", ws.Signal(), detail)
 	}
 	switch code := ws.ExitStatus(); {
 	case code == 0:

@@ -60,6 +60,9 @@ func connectPing(d dialer, fd int, addr netip.Addr) error {
 	if err := d.setOptions(fd); err != nil {
 		return err
 	}
+	if err := reportErrors(fd, addr.Is6()); err != nil {
+		return err
+	}
 	if d.source.IsValid() {
 		if d.source.Is6() != addr.Is6() {
 			return fmt.Errorf("source %s and target %s are of different families", d.source, addr)
@@ -77,6 +80,15 @@ func connectPing(d dialer, fd int, addr netip.Addr) error {
 		return err
 	}
 	return os.NewSyscallError("connect", unix.Connect(fd, sa))
+}
+
+// reportErrors makes reads fail when a message says that the host cannot be reached; without it only errors
+// that the kernel holds for final come through, and an address where nobody is costs the whole timeout.
+func reportErrors(fd int, v6 bool) error {
+	if v6 {
+		return os.NewSyscallError("setsockopt", unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_RECVERR, 1))
+	}
+	return os.NewSyscallError("setsockopt", unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_RECVERR, 1))
 }
 
 func sockaddr(addr netip.Addr) (unix.Sockaddr, error) {

@@ -227,9 +227,11 @@ func printable(s string, max int) string {
 		}
 		return r
 	}, strings.TrimSpace(s))
-	for len(s) > max {
-		_, n := utf8.DecodeLastRuneInString(s[:max+1])
-		s = s[:max+1-n]
+	if len(s) <= max {
+		return s
 	}
-	return s
+	for max > 0 && !utf8.RuneStart(s[max]) {
+		max--
+	}
+	return s[:max]
 }
