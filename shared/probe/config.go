@@ -116,6 +116,9 @@ func (c *Config) validateSections(r *conf.Report) {
 			r.At(key).Errorf("does not belong to type %s, which takes: %s", c.Type, strings.Join(allowed, ", "))
 		}
 	}
+	if c.TLS != nil && c.DNS != nil && c.DNS.Protocol != "tls" {
+		r.At("tls").Errorf("has no meaning for dns over %s", c.DNS.Protocol)
+	}
 	missing := c.Type == DNS && c.DNS == nil || c.Type == MySQL && c.MySQL == nil || c.Type == Exec && c.Exec == nil
 	if missing {
 		r.At(string(c.Type)).Errorf("is required for type %s", c.Type)

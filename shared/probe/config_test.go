@@ -70,6 +70,7 @@ func TestConfigErrors(t *testing.T) {
 	f("type: http\nhttp: {regex: '('}", "regex")
 	f("type: tcp\ntcp: {expect: '['}", "expect")
 	f("type: dns\ndns: {name: a., qtype: AAAAA, rcode: [NOPE]}", "qtype", "rcode[0]")
+	f("type: dns\ndns: {name: a.}\ntls: {}", "tls: has no meaning for dns over udp")
 	f("type: mysql\nmysql: {user: u, role: primary, max_lag: 3s}", "max_lag")
 	f("type: smtp\nsmtp: {helo: 'a b'}", "helo")
 	f("type: https\ntls: {ca_file: ca.pem}", "ca_file")

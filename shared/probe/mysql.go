@@ -2,11 +2,13 @@ package probe
 
 import (
 	"context"
+	"crypto/tls"
 	"database/sql/driver"
 	"errors"
 	"net"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/go-sql-driver/mysql"
 
@@ -58,7 +60,8 @@ func newMySQL(cfg *Config, d dialer) (checkFunc, error) {
 }
 
 func (c *mysqlCheck) check(ctx context.Context, t Target) (outcome, error) {
-	connector, err := mysql.NewConnector(c.driverConfig(ctx, t))
+	var cert outcome
+	connector, err := mysql.NewConnector(c.driverConfig(ctx, t, &cert))
 	if err != nil {
 		return outcome{}, fault.Wrap(fault.Config, err, "mysql")
 	}
@@ -72,12 +75,13 @@ func (c *mysqlCheck) check(ctx context.Context, t Target) (outcome, error) {
 		panic("BUG: probe: the MySQL driver cannot query")
 	}
 	out, err := c.examine(ctx, q)
-	return out, fault.Wrap(mysqlClass(ctx, err), err, "mysql")
+	cert.warn = cert.warn || out.warn
+	return cert.prefix(out.detail), fault.Wrap(mysqlClass(ctx, err), err, "mysql")
 }
 
 // driverConfig makes each check its own connection: the driver dials through the check's dialer and knows
-// neither names nor time-outs of its own.
-func (c *mysqlCheck) driverConfig(ctx context.Context, t Target) *mysql.Config {
+// neither names nor time-outs of its own. What the certificate says comes in cert.
+func (c *mysqlCheck) driverConfig(ctx context.Context, t Target, cert *outcome) *mysql.Config {
 	mc := mysql.NewConfig()
 	mc.User, mc.Passwd = c.User, c.Password.Reveal()
 	mc.Net, mc.Addr = "tcp", t.String()
@@ -93,6 +97,10 @@ func (c *mysqlCheck) driverConfig(ctx context.Context, t Target) *mysql.Config {
 	}
 	if c.tls != nil {
 		mc.TLS = c.tls.config(t)
+		mc.TLS.VerifyConnection = func(st tls.ConnectionState) error {
+			*cert = c.tls.judge(st, time.Now())
+			return nil
+		}
 	}
 	return mc
 }

@@ -37,7 +37,7 @@ func installMariaDB(t testing.TB) (dir string) {
 	return dir
 }
 
-func startMariaDB(t testing.TB, template string, id int) *mariadb {
+func startMariaDB(t testing.TB, template string, id int, more ...string) *mariadb {
 	t.Helper()
 	dir := t.TempDir()
 	data := filepath.Join(dir, "data")
@@ -56,11 +56,11 @@ RESET MASTER;
 		t.Fatal(err)
 	}
 	m := &mariadb{t: t, dir: dir, addr: labtest.FreeAddr(t), socket: filepath.Join(dir, "s")}
-	m.cmd = startReal(t, "mariadbd", "--no-defaults", "--user=root", "--datadir="+data, "--socket="+m.socket,
-		"--bind-address=127.0.0.1", "--port="+port(m.addr), "--pid-file="+filepath.Join(dir, "pid"),
-		"--server-id="+strconv.Itoa(id), "--log-bin=bin", "--init-file="+init, "--skip-name-resolve",
+	m.cmd = startReal(t, "mariadbd", append([]string{"--no-defaults", "--user=root", "--datadir=" + data, "--socket=" + m.socket,
+		"--bind-address=127.0.0.1", "--port=" + port(m.addr), "--pid-file=" + filepath.Join(dir, "pid"),
+		"--server-id=" + strconv.Itoa(id), "--log-bin=bin", "--init-file=" + init, "--skip-name-resolve",
 		"--innodb-buffer-pool-size=16M", "--innodb-log-file-size=4M", "--max-connect-errors=100000",
-		"--slave-net-timeout=10", "--skip-slave-start")
+		"--slave-net-timeout=10", "--skip-slave-start"}, more...)...)
 	soon(t, m.addr, "{type: mysql, mysql: {user: probe, password: pw}}", true, "MariaDB")
 	return m
 }
@@ -98,11 +98,14 @@ func TestRealMariaDB(t *testing.T) {
 		t.Skip("skipped by -short: MariaDB with replication takes some 20 s")
 	}
 	template := installMariaDB(t)
-	p, r := startMariaDB(t, template, 1), startMariaDB(t, template, 2)
+	certs := labtest.NewCerts(t)
+	p := startMariaDB(t, template, 1, "--ssl-cert="+certs.CertFile, "--ssl-key="+certs.KeyFile, "--ssl-ca="+certs.CAFile)
+	r := startMariaDB(t, template, 2)
 	r.follow(p, "", "")
 	r.sql("SET GLOBAL read_only=1")
 
 	t.Run("log in", func(t *testing.T) { testMariaDBLogin(t, p, r) })
+	t.Run("TLS", func(t *testing.T) { testMariaDBTLS(t, p.addr, certs.CAFile) })
 	t.Run("roles", func(t *testing.T) {
 		soon(t, r.addr, my("role: replica, max_lag: 5s"), true, "replica, 0 s behind")
 		wantOK(t, check(t, p.addr, my("role: primary")), "primary, takes writes")
@@ -159,7 +162,17 @@ func testMariaDBLogin(t *testing.T, p, r *mariadb) {
 	wantOK(t, check(t, p.addr, "{type: mysql, mysql: {user: nobody, password: pw}}"), "MariaDB")
 	wantOK(t, check(t, p.addr, "{type: mysql, mysql: {user: nobody, password: pw, role: primary}}"))
 	wantBad(t, check(t, r.addr, "{type: mysql, mysql: {user: nobody, password: pw, role: replica}}"), fault.Denied)
-	wantBad(t, check(t, p.addr, "{type: mysql, mysql: {user: probe, password: pw}, tls: {verify: false}}"), fault.Unavailable, "TLS")
+	wantBad(t, check(t, r.addr, "{type: mysql, mysql: {user: probe, password: pw}, tls: {verify: false}}"), fault.Unavailable, "TLS")
+}
+
+func testMariaDBTLS(t *testing.T, addr, caFile string) {
+	labtest.LeakCheck(t)
+	const text = "{type: mysql, mysql: {user: probe, password: pw, role: primary}, tls: "
+	wantOK(t, check(t, addr, text+"{min_days: 0, ca_file: "+caFile+"}}"), "takes writes, TLS 1.3, certificate expires in")
+	if r := check(t, addr, text+"{ca_file: "+caFile+"}}"); !r.OK || !r.Warn {
+		t.Errorf("a day before the end, with min_days 14: %+v", r)
+	}
+	wantBad(t, check(t, addr, text+"{}}"), fault.Unavailable, "unknown authority")
 }
 
 // testMariaDBLag makes the replica late in the two ways there are: it is told to wait, or a lock makes it.
