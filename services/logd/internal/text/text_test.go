@@ -11,6 +11,7 @@ import (
 
 	"github.com/everup/everup/services/logd/internal/record"
 	"github.com/everup/everup/shared/fault"
+	"github.com/everup/everup/shared/labtest"
 	"golang.org/x/sys/unix"
 )
 
@@ -171,12 +172,10 @@ func TestSymlinkDoesNotLeaveTheDirectory(t *testing.T) {
 
 // TestFullDisk fills a small tmpfs: no torn line may be seen, nothing accepted may be lost, and it goes on by itself.
 func TestFullDisk(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Skip("needs root: mounts a tmpfs")
-	}
+	labtest.Needs(t, labtest.Root)
 	dir := t.TempDir()
 	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=256k"); err != nil {
-		t.Skip("needs root: mount: " + err.Error())
+		t.Skip("SKIP-NEEDS: mount of a tmpfs: " + err.Error())
 	}
 	t.Cleanup(func() { unix.Unmount(dir, unix.MNT_DETACH) })
 	s := openStore(t, dir, nil)

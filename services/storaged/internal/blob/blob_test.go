@@ -14,6 +14,7 @@ import (
 
 	"github.com/everup/everup/services/storaged/internal/names"
 	"github.com/everup/everup/shared/fault"
+	"github.com/everup/everup/shared/labtest"
 	"golang.org/x/sys/unix"
 )
 
@@ -238,12 +239,10 @@ func TestOneOfManyCreates(t *testing.T) {
 
 // TestFullDisk fills a small tmpfs at every stage of a write; old objects stay, nothing is left, and it goes on when room is back.
 func TestFullDisk(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Skip("needs root: mounts a tmpfs")
-	}
+	labtest.Needs(t, labtest.Root)
 	dir := t.TempDir()
 	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=512k,nr_inodes=60"); err != nil {
-		t.Skip("needs root: mount: " + err.Error())
+		t.Skip("SKIP-NEEDS: mount of a tmpfs: " + err.Error())
 	}
 	t.Cleanup(func() { unix.Unmount(dir, unix.MNT_DETACH) })
 	s := open(t, dir)
@@ -275,12 +274,10 @@ func TestFullDisk(t *testing.T) {
 }
 
 func TestUnwritableDirectory(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Skip("needs root: mounts a read-only tmpfs")
-	}
+	labtest.Needs(t, labtest.Root)
 	dir := t.TempDir()
 	if err := unix.Mount("tmpfs", dir, "tmpfs", unix.MS_RDONLY, ""); err != nil {
-		t.Skip("needs root: mount: " + err.Error())
+		t.Skip("SKIP-NEEDS: mount of a tmpfs: " + err.Error())
 	}
 	t.Cleanup(func() { unix.Unmount(dir, unix.MNT_DETACH) })
 	if _, _, err := Open(dir, Options{}); !errors.Is(err, fault.Denied) {
