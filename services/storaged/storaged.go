@@ -14,7 +14,6 @@ import (
 	"net/http"
 	"net/netip"
 	"path/filepath"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -209,17 +208,10 @@ func (s *Service) Drain(ctx context.Context) error {
 func (s *Service) Reload(_ context.Context, c *Config) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var fixed []string
-	for name, same := range map[string]bool{
-		"listen": c.Listen == s.cfg.Listen, "dir": c.Dir == s.cfg.Dir, "max_objects": c.MaxObjects == s.cfg.MaxObjects,
-		"connections": c.Connections == s.cfg.Connections,
-	} {
-		if !same {
-			fixed = append(fixed, name)
-		}
-	}
-	if len(fixed) > 0 {
-		return fault.New(fault.Config, "storaged: %s: changes only with a restart", strings.Join(fixed, ", "))
+	fixed := *c
+	fixed.Listen, fixed.Dir, fixed.MaxObjects, fixed.Connections = s.cfg.Listen, s.cfg.Dir, s.cfg.MaxObjects, s.cfg.Connections
+	if changed := conf.Diff(&fixed, c); len(changed) > 0 {
+		return fault.New(fault.Config, "storaged: %s changes only with a restart", changed[0].Path)
 	}
 	s.handler.SetLimits(c.Limits())
 	s.events.Store(c.Events)

@@ -284,3 +284,12 @@ func (s *Store) Dirty() bool {
 	}
 	return false
 }
+
+// Held returns how many lines the store holds that could not be written.
+func (s *Store) Held() int {
+	n := 0
+	for f := range s.pending {
+		n += f.lines
+	}
+	return n
+}
