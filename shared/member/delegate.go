@@ -34,7 +34,7 @@ type conflict struct {
 type delegate struct {
 	rep   *report
 	wake  chan struct{} // holds at most one token
-	queue *memberlist.TransmitLimitedQueue
+	queue *broadcasts
 	local func() []byte // the state for a peer
 
 	mu        sync.Mutex
@@ -49,7 +49,7 @@ func newDelegate(rep *report, peers func() int, local func() []byte) *delegate {
 	return &delegate{
 		rep: rep, local: local,
 		wake:      make(chan struct{}, 1),
-		queue:     &memberlist.TransmitLimitedQueue{NumNodes: peers, RetransmitMult: retransmitMult},
+		queue:     &broadcasts{peers: peers},
 		events:    map[ID]event{},
 		conflicts: map[ID]conflict{},
 	}
@@ -79,7 +79,7 @@ func (d *delegate) LocalState(bool) []byte { return d.local() }
 
 // GetBroadcasts implements memberlist.Delegate.
 func (d *delegate) GetBroadcasts(overhead, limit int) [][]byte {
-	return d.queue.GetBroadcasts(overhead, limit)
+	return d.queue.take(overhead, limit)
 }
 
 func (d *delegate) receive(b []byte) {
@@ -150,20 +150,4 @@ func (d *delegate) take() (events map[ID]event, conflicts map[ID]conflict, inbox
 func nodeAddr(n *memberlist.Node) netip.AddrPort {
 	a, _ := netip.AddrFromSlice(n.Addr)
 	return netip.AddrPortFrom(a.Unmap(), n.Port)
-}
-
-// delta is a batch of records on its way by gossip; a newer one of the same name takes its place.
-type delta struct {
-	name string
-	msg  []byte
-	done func()
-}
-
-func (b *delta) Name() string                          { return b.name }
-func (b *delta) Message() []byte                       { return b.msg }
-func (b *delta) Invalidates(memberlist.Broadcast) bool { return false } // by name instead
-func (b *delta) Finished() {
-	if b.done != nil {
-		b.done()
-	}
 }

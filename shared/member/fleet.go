@@ -15,7 +15,7 @@ import (
 
 const (
 	maxWeight      = 1000
-	retransmitMult = 4
+	retransmitMult = 12
 	announceGap    = 100 * time.Millisecond // between two announcements: they cost an incarnation each
 	streamTime     = 5 * time.Second        // for an exchange of states
 	tickTime       = time.Second
@@ -99,7 +99,7 @@ func New(cfg *Config, env Env) (*Fleet, error) {
 			return nil, err
 		}
 	}
-	f.mine = meta{Generation: f.generation, Zone: f.cfg.Zone, Version: env.Version, Announcement: Announcement{Weight: 100}}
+	f.mine = meta{Generation: f.generation, Zone: f.cfg.Zone, Version: env.Version, Announcement: Announcement{Weight: 100}, Padding: paddingOf(f.self)}
 	f.table = newTable(f.selfMember())
 	f.publishLocked()
 	f.rep.gauges(env.Metrics, f)

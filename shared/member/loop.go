@@ -147,11 +147,14 @@ func (f *Fleet) refreshMeta() {
 	f.del.setMeta(b)
 }
 
-// announcer sends announcements, at most one per announceGap.
+// announcer sends announcements, at most one per announceGap. After each refutation it announces once more: memberlist's queue
+// of broadcasts can lose a message to another of the same length (its ids begin anew while the queue is in use), and
+// a refutation lost is a false death.
 func (f *Fleet) announcer(ctx context.Context) {
 	for {
 		select {
 		case <-f.changed:
+		case <-f.rep.refuted:
 		case <-ctx.Done():
 			return
 		}

@@ -2,6 +2,7 @@ package member
 
 import (
 	"encoding/binary"
+	"hash/fnv"
 	"net/netip"
 
 	"github.com/everup/everup/shared/health"
@@ -27,6 +28,7 @@ const (
 	tagBus        = 7 // port 2, address 4 or 16
 	tagAddr       = 8 // address 4 or 16: endpoints name it by its order
 	tagEndpoint   = 9 // proto 1, index of address 1, port 2, name
+	tagPadding    = 10
 
 	flagDraining = 1
 	flagLeaving  = 2
@@ -34,6 +36,7 @@ const (
 	maxEndpoints = 12
 	maxName      = 32 // bytes of an endpoint's name and of the version
 	maxZone      = 63
+	maxPadding   = 24
 )
 
 // meta is what the metadata holds.
@@ -43,6 +46,10 @@ type meta struct {
 	Zone       string
 	Version    string
 	Announcement
+
+	// Padding is how many bytes are added, 1 to 24, so that the members' announcements differ in length: memberlist's queue of
+	// broadcasts may take two messages of one length for the same and lose one, of all things a refutation.
+	Padding int
 }
 
 // encode returns the metadata and how many endpoints did not fit. Names that are too long are cut.
@@ -57,7 +64,15 @@ func (m meta) encode() (b []byte, left int) {
 	if m.Bus.IsValid() {
 		b = appendField(b, tagBus, append(portBytes(m.Bus.Port()), m.Bus.Addr().Unmap().AsSlice()...))
 	}
+	b = appendField(b, tagPadding, make([]byte, m.Padding))
 	return m.appendEndpoints(b)
+}
+
+// paddingOf spreads members over the lengths of padding.
+func paddingOf(id ID) int {
+	h := fnv.New32a()
+	h.Write([]byte(id))
+	return 1 + int(h.Sum32()%maxPadding)
 }
 
 // appendEndpoints writes each address once, then the endpoints, as many as fit in order.
@@ -136,6 +151,8 @@ func (m *meta) setField(tag byte, v reader, addrs []netip.Addr) {
 		m.Config = v.uint64()
 	case tagZone:
 		m.Zone = cut(string(v.b), maxZone)
+	case tagPadding:
+		m.Padding = min(len(v.b), maxPadding)
 	case tagVersion:
 		m.Version = cut(string(v.b), maxName)
 	case tagBus:

@@ -63,7 +63,7 @@ func (f *Fleet) recordsChanged() {
 func (f *Fleet) spread(t tagged, done func()) {
 	name := string(rune('0'+t.kind)) + t.Key
 	if msg := appendRecord(newBatch(), t); len(msg) <= maxDelta {
-		f.del.queue.QueueBroadcast(&delta{name: name, msg: msg, done: done})
+		f.del.queue.add(name, msg, done)
 		return
 	}
 	f.mu.Lock()

@@ -38,6 +38,7 @@ type report struct {
 	bytesIn, bytesOut     *metric.Counter
 	sendErrors            *metric.Counter
 	refutes               atomic.Uint64 // own incarnations raised against rumours
+	refuted               chan struct{} // gets a token at each
 
 	strangerItem, refusedItem, conflictItem, isolatedItem, snapshotItem, skewItem *health.Item
 
@@ -55,6 +56,7 @@ func newReport(env Env, fleet string) *report {
 	}
 	r := &report{
 		log: env.Log, throttle: logx.NewThrottle(logInterval), fleet: fleet, seen: map[*health.Item]time.Time{},
+		refuted: make(chan struct{}, 1),
 
 		joins:        m.Counter("member_joins_total", "Attempts to join another member."),
 		joinFailures: m.Counter("member_join_failures_total", "Attempts to join another member that failed."),
@@ -238,6 +240,7 @@ func (w *libraryWriter) Write(line []byte) (int, error) {
 	switch {
 	case bytes.HasPrefix(text, []byte("Refuting")):
 		w.r.refutes.Add(1)
+		token(w.r.refuted)
 		level = zerolog.DebugLevel
 	case bytes.HasPrefix(text, []byte("Decrypt packet failed")):
 		w.undecipherable(text)

@@ -74,6 +74,7 @@ func (r *rig) add(cfg Config, change ...func(n *node)) *node {
 	i := len(r.nodes)
 	n := &node{rig: r, cfg: cfg, host: hostAddr(i), port: 7941}
 	n.env = Env{Node: fmt.Sprintf("n%02d", i), Service: "lbd", Version: "1.0", Log: testLog(r.t)}
+	n.env.Log = n.env.Log.With().Str("n", n.env.Node).Logger()
 	n.env.Keys = mustKeys(r.t, string(cfg.Fleet), testSecret)
 	for _, f := range change {
 		f(n)
@@ -83,11 +84,13 @@ func (r *rig) add(cfg Config, change ...func(n *node)) *node {
 	return n
 }
 
+func init() { zerolog.TimeFieldFormat = "04:05.000" }
+
 func testLog(t *testing.T) zerolog.Logger {
 	if os.Getenv("MEMBER_TEST_LOG") == "" {
 		return zerolog.Nop()
 	}
-	return zerolog.New(zerolog.NewTestWriter(t)).Level(zerolog.DebugLevel)
+	return zerolog.New(os.Stderr).With().Timestamp().Str("t", t.Name()).Logger().Level(zerolog.DebugLevel)
 }
 
 func (n *node) start() {
@@ -221,3 +224,5 @@ func secretsOf(ss ...string) (out []conf.Secret) {
 	}
 	return out
 }
+
+func addrPort(s string) netip.AddrPort { return netip.MustParseAddrPort(s) }
