@@ -51,6 +51,9 @@ type Options struct {
 	// EnvPrefix, when set ("EVERUP_LBD"), lets EVERUP_LBD_LOG_LEVEL override log.level. Lists and maps
 	// cannot be overridden. A variable with the prefix that names no key is an error, unless the file refers to it.
 	EnvPrefix string
+	// Salvage fills into with what could be read even where there are errors, which are returned all the same: for a
+	// command that only needs to know where the running daemon listens.
+	Salvage bool
 }
 
 // Validator is what a configuration type implements to check what tags cannot say. Its receiver is filled,
@@ -62,7 +65,7 @@ type Validator interface {
 // Load reads path, then path's conf.d overlay (/etc/everup/lbd.yaml → /etc/everup/lbd.d/*.yaml in name
 // order: mappings merge, lists append, a scalar set twice is an error), into the struct that into points to.
 // A missing file is an error of class fault.Config. The error is Errors where the content is at fault; into is
-// changed only when there is none.
+// changed only when there is none, or with Options.Salvage.
 func Load(path string, into any, o Options) (*Document, error) {
 	sources, err := readSources(path)
 	if err != nil {
@@ -85,10 +88,13 @@ func ParseSources(sources []Source, into any, o Options) (*Document, error) {
 	l.override(root, l.plans.of(target.Type()))
 	fresh := reflect.New(target.Type()).Elem()
 	l.decode(root, fresh, whole)
-	if err := l.errs.result(); err != nil {
+	err := l.errs.result()
+	if err == nil || o.Salvage {
+		target.Set(fresh)
+	}
+	if err != nil {
 		return nil, err
 	}
-	target.Set(fresh)
 	return &Document{root: root, value: target, hash: l.hash(sources), sources: sources}, nil
 }
 

@@ -60,6 +60,7 @@ func newFloor(service string, common Common, out io.Writer) (_ *floor, err error
 	f.Log = f.logs.Logger()
 	f.Metrics = metric.NewRegistry("everup_" + service)
 	metric.RegisterProcess(f.Metrics)
+	f.Metrics.CounterFunc("log_lost_total", "Log lines that could not be written.", f.logs.Lost)
 	f.Health = health.NewRegistry()
 	if err = f.openState(); err != nil {
 		return nil, err
@@ -130,6 +131,7 @@ func (f *floor) openFleet() error {
 	if err != nil {
 		return err
 	}
+	f.closers = append(f.closers, func() { f.Fleet.Close() }) // only when it never ran
 	f.announce = newAnnouncer(f.Fleet, f.Health, f.State.Path())
 	f.Announce = f.announce.change
 

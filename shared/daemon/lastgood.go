@@ -69,7 +69,7 @@ func bootConfig[C any](spec Spec[C], path string, o conf.Options, strict bool) (
 	if err == nil || strict || !errors.Is(err, fault.Config) || missing(path) {
 		return l, nil, err
 	}
-	dir := spec.Common(l.Config).State // what could be decoded; the default otherwise
+	dir := spec.Common(salvage[C](path, o)).State // the default where not even that can be read
 	if dir == "" {
 		dir = StatePath(spec.Name)
 	}
@@ -93,4 +93,12 @@ func readConfig[C any](path string, o conf.Options) (Loaded[C], error) {
 	c := new(C)
 	doc, err := conf.Load(path, c, o)
 	return Loaded[C]{Config: c, Doc: doc}, err
+}
+
+// salvage reads what it can of a file that may be broken. The error is told by whoever reads the file in earnest.
+func salvage[C any](path string, o conf.Options) *C {
+	c := new(C)
+	o.Salvage = true
+	conf.Load(path, c, o)
+	return c
 }

@@ -57,11 +57,7 @@ func adminSocket[C any](spec Spec[C], m *mainFlags) string {
 	if m.socket != "" {
 		return m.socket
 	}
-	l, err := readConfig[C](m.path, options(spec.Name))
-	if err != nil && missing(m.path) {
-		return SocketPath(spec.Name)
-	}
-	return socketOf(spec.Name, spec.Common(l.Config).Admin)
+	return socketOf(spec.Name, spec.Common(salvage[C](m.path, options(spec.Name))).Admin)
 }
 
 func runCommand[C any](spec Spec[C], m *mainFlags) *cobra.Command {

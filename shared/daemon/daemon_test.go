@@ -1,0 +1,409 @@
+package daemon
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/everup/everup/shared/admin"
+	"github.com/everup/everup/shared/bus"
+	"github.com/everup/everup/shared/cli"
+	"github.com/everup/everup/shared/conf"
+	"github.com/everup/everup/shared/fault"
+	"github.com/everup/everup/shared/labtest"
+	"github.com/everup/everup/shared/member"
+	"github.com/google/go-cmp/cmp"
+)
+
+// toyConfig is the configuration of a service that does next to nothing.
+type toyConfig struct {
+	Common `yaml:",inline"`
+	Word   string `yaml:"word" default:"hello" enum:"hello|bye|refused" doc:"What the toy says."`
+}
+
+// toy is that service. It notes in which order it is called.
+type toy struct {
+	mu     sync.Mutex
+	word   string
+	called []string
+}
+
+func (t *toy) note(what string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.called = append(t.called, what)
+}
+
+func (t *toy) Run(ctx context.Context) error {
+	<-ctx.Done()
+	t.note("ended")
+	return nil
+}
+
+func (t *toy) Reload(_ context.Context, c *toyConfig) error {
+	if c.Word == "refused" {
+		return fault.New(fault.Config, "toy: that word is refused")
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.word = c.Word
+	return nil
+}
+
+func (t *toy) Drain(context.Context) error { t.note("drained"); return nil }
+
+func (t *toy) Status() any {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return map[string]string{"word": t.word}
+}
+
+func toySpec(name string) Spec[toyConfig] {
+	return Spec[toyConfig]{
+		Name: name, Short: "A toy.", Common: func(c *toyConfig) *Common { return &c.Common },
+		New: func(c *toyConfig, env *Env) (Service[toyConfig], error) { return &toy{word: c.Word}, nil },
+	}
+}
+
+// host is a place for daemons: a directory and a shared configuration.
+type host struct {
+	dir    string
+	common string // YAML put before each daemon's own
+}
+
+func newHost(t *testing.T, common string) *host {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "everup") // short: unix sockets have 108 bytes
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return &host{dir, common}
+}
+
+func (h *host) path(name string) string { return filepath.Join(h.dir, name) }
+
+func (h *host) write(t *testing.T, name, tail string) string {
+	t.Helper()
+	text := fmt.Sprintf("node: n1\nstate: %s\nadmin: {socket: %s}\n%s%s", h.path(name+".state"), h.path(name+".sock"), h.common, tail)
+	file := h.path(name + ".yaml")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// start runs an instance until the test ends or stop is called; stop drains as a signal would.
+func (h *host) start(t *testing.T, name, tail string) (in *Instance[toyConfig], stop func()) {
+	t.Helper()
+	file := h.write(t, name, tail)
+	load := func() (Loaded[toyConfig], error) { return readConfig[toyConfig](file, conf.Options{}) }
+	l, err := load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, err = New(toySpec(name), l, load, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- in.Run(ctx) }()
+	stop = sync.OnceFunc(func() {
+		for _, s := range in.StopSteps() {
+			if err := s.Do(ctx); err != nil {
+				t.Errorf("%s: stop step %s: %v", name, s.Name, err)
+			}
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	})
+	t.Cleanup(stop)
+	return in, stop
+}
+
+func ask[T any](t *testing.T, h *host, name, method, path string) (out T, err error) {
+	t.Helper()
+	c := admin.Dial(h.path(name + ".sock"))
+	defer c.Close()
+	return out, c.Do(t.Context(), method, path, nil, &out)
+}
+
+func TestStandAlone(t *testing.T) {
+	labtest.LeakCheck(t)
+	h := newHost(t, "")
+	in, stop := h.start(t, "toy", "")
+	<-in.Ready()
+	s, err := ask[Status](t, h, "toy", "GET", "/v1/status")
+	if err != nil || !s.Ready || s.Bus != bus.Off || s.Fleet != standAlone || s.Members != 1 || s.Node != "n1" {
+		t.Errorf("status: %+v, %v", s, err)
+	}
+	f, err := ask[FleetStatus](t, h, "toy", "GET", "/v1/fleet")
+	if err != nil || len(f.Daemons) != 1 || len(f.Silent) != 0 {
+		t.Errorf("fleet: %+v, %v", f, err)
+	}
+	stop()
+	if d := cmp.Diff([]string{"drained", "ended"}, in.Service().(*toy).called); d != "" {
+		t.Errorf("order of the stop: -want +got\n%s", d)
+	}
+	if _, err := ask[Status](t, h, "toy", "GET", "/v1/status"); fault.Of(err) != fault.Unavailable {
+		t.Errorf("after the stop: %v", err)
+	}
+}
+
+func TestTwoCannotShareAState(t *testing.T) {
+	h := newHost(t, "")
+	h.start(t, "toy", "")
+	l, err := readConfig[toyConfig](h.path("toy.yaml"), conf.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = New(toySpec("toy"), l, nil, io.Discard)
+	if fault.Of(err) != fault.Conflict || !strings.Contains(err.Error(), fmt.Sprint(os.Getpid())) {
+		t.Errorf("a second daemon on the same state: %v", err)
+	}
+}
+
+func TestReload(t *testing.T) {
+	h := newHost(t, "")
+	in, _ := h.start(t, "toy", "")
+	word := func() string { return in.Service().Status().(map[string]string)["word"] }
+	before := in.Status().Config.Hash
+
+	h.write(t, "toy", "word: bye\nlog: {level: debug}\nlimits: {drain: 1s}\n")
+	r, err := ask[ReloadResult](t, h, "toy", "POST", "/v1/reload")
+	if err != nil || !r.Changed || r.Hash == before || !slices.Equal(r.Restart, []string{"limits"}) || word() != "bye" {
+		t.Errorf("a good file: %+v, %v, word %s", r, err, word())
+	}
+	if l := in.floor.logs.Level(); l != "debug" {
+		t.Errorf("log level %s", l)
+	}
+	bad := func(tail, want string) {
+		t.Helper()
+		h.write(t, "toy", tail)
+		_, err := ask[ReloadResult](t, h, "toy", "POST", "/v1/reload")
+		if fault.Of(err) != fault.Config || !strings.Contains(err.Error(), want) || word() != "bye" {
+			t.Errorf("%q: %v, word %s", tail, err, word())
+		}
+		if s := in.Status(); s.Config.Error == "" || s.Config.Hash != r.Hash || !s.Ready {
+			t.Errorf("%q: status %+v", tail, s.Config)
+		}
+	}
+	bad("word: [\n", "toy.yaml:4:")
+	bad("wrod: hello\nlog: {level: loud}\n", "toy.yaml:4:1: wrod: ")
+	bad("wrod: hello\nlog: {level: loud}\n", "toy.yaml:5:14: log.level: ")
+	bad("word: refused\n", "that word is refused")
+
+	h.write(t, "toy", "word: hello\n")
+	if _, err := ask[ReloadResult](t, h, "toy", "POST", "/v1/reload"); err != nil || word() != "hello" || in.Status().Config.Error != "" {
+		t.Errorf("a good file again: %v, %+v", err, in.Status().Config)
+	}
+}
+
+// The command line end to end, in process: exit codes and what is printed.
+func TestCommand(t *testing.T) {
+	h := newHost(t, "")
+	f := func(code int, want string, args ...string) {
+		t.Helper()
+		var out bytes.Buffer
+		got := cli.Execute(t.Context(), Command(toySpec("toy")), args, &out, &out)
+		if got != code || !strings.Contains(out.String(), want) {
+			t.Errorf("toy %v: exit %d\n%s\nwant %d, %q", args, got, out.String(), code, want)
+		}
+	}
+	good := h.write(t, "toy", "word: bye\n")
+	bad := h.path("bad.yaml")
+	os.WriteFile(bad, []byte("wrod: hello\nlog: {level: loud}\n"), 0o600)
+	f(0, "ok", "check", "-c", good)
+	f(78, bad+`:1:1: wrod: unknown key (did you mean "word"?)`, "check", "-c", bad)
+	f(78, bad+":2:14: log.level: ", "check", "-c", bad)
+	f(78, "bad.yaml:1:1", "-c", bad) // run is the default verb, and there is no last good one
+	f(78, "no such file", "run", "-c", h.path("none.yaml"))
+	f(0, "word: bye", "config", "show", "-c", good)
+	f(0, "toy.yaml:4:7", "config", "show", "--origin", "-c", good)
+	f(0, "What the toy says", "config", "show", "--defaults")
+	f(0, `"$schema"`, "config", "show", "--schema")
+	f(4, "", "status", "-c", good)
+	f(4, "", "reload", "-c", good)
+	f(2, "unknown flag", "run", "--wrong")
+	f(2, "unknown command", "wrong")
+	f(0, "go1.", "version")
+
+	in, _ := h.start(t, "toy", "word: bye\n")
+	<-in.Ready()
+	f(0, "ready", "status", "-c", good)
+	f(0, "nothing changed", "reload", "-c", good)
+	f(0, "word: bye", "config", "running", "-c", good)
+	h.write(t, "toy", "wrod: bye\n") // the running daemon is found although its file is broken
+	f(78, good+":4:1: wrod", "reload", "-c", good)
+	f(0, "refused: ", "status", "-c", good)
+}
+
+func TestLastGood(t *testing.T) {
+	h := newHost(t, "")
+	spec := toySpec("toy")
+	file := h.write(t, "toy", "word: bye\n")
+	l, why, err := bootConfig(spec, file, conf.Options{}, false)
+	if err != nil || why != nil {
+		t.Fatal(err, why)
+	}
+	in, stop := h.start(t, "toy", "word: bye\n")
+	keepLastGood(in.floor.State, l.Doc, &in.floor.Log)
+	stop()
+
+	h.write(t, "toy", "word: nonsense\n")
+	l, why, err = bootConfig(spec, file, conf.Options{}, false)
+	if err != nil || why == nil || l.Config.Word != "bye" {
+		t.Errorf("a bad file with a last good one: word %q, why %v, err %v", l.Config.Word, why, err)
+	}
+	if _, _, err = bootConfig(spec, file, conf.Options{}, true); !errors.Is(err, fault.Config) {
+		t.Errorf("--strict: %v", err)
+	}
+	os.Remove(file)
+	if _, _, err = bootConfig(spec, file, conf.Options{}, false); !errors.Is(err, fault.Config) {
+		t.Errorf("no file at all: %v", err)
+	}
+	kept := h.path("toy.state/" + lastGoodName)
+	b, err := os.ReadFile(kept)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b[len(b)/2] ^= 1
+	os.WriteFile(kept, b, 0o600)
+	h.write(t, "toy", "word: nonsense\n")
+	if _, _, err = bootConfig(spec, file, conf.Options{}, false); !errors.Is(err, fault.Config) || !errors.Is(err, fault.Corrupt) {
+		t.Errorf("a damaged last good one: %v", err)
+	}
+}
+
+// A fleet of three on one host: gossip, one bus server among them, each one's status by the admin API of any.
+func TestFleet(t *testing.T) {
+	labtest.LeakCheck(t)
+	ports := make([]string, 5)
+	for i := range ports {
+		ports[i] = labtest.FreeAddr(t)
+	}
+	common := func(i int) string {
+		return fmt.Sprintf("cluster: {fleet: demo, listen: '%s', join: ['%s'], secrets: ['0123456789abcdef0123']}\nbus: {listen: '%s', routes: '%s'}\n", ports[i], ports[0], ports[3], ports[4])
+	}
+	h := newHost(t, "")
+	names := []string{"lbd", "dnsd", "cached"}
+	var ins []*Instance[toyConfig]
+	var stops []func()
+	for i, n := range names {
+		in, stop := h.start(t, n, common(i))
+		ins, stops = append(ins, in), append(stops, stop)
+	}
+	events := make(chan bus.Event, 64)
+	cancel, err := ins[0].Env().Bus.Subscribe("", "", func(e bus.Event) { events <- e })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cancel()
+	labtest.Eventually(t, 20*time.Second, "all three answer over the bus", func() error {
+		f, err := ask[FleetStatus](t, h, "lbd", "GET", "/v1/fleet")
+		if err != nil {
+			return err
+		}
+		if len(f.Daemons) != 3 || len(f.Silent) != 0 || len(f.Members) != 3 {
+			return fmt.Errorf("%d daemons, silent %v, %d members", len(f.Daemons), f.Silent, len(f.Members))
+		}
+		return nil
+	})
+	servers := 0
+	for _, in := range ins {
+		if in.Env().Bus.State() == bus.Server {
+			servers++
+		}
+	}
+	if servers != 1 {
+		t.Errorf("%d bus servers on one host", servers)
+	}
+	// What one announces, all see.
+	ins[1].Env().Announce(func(a *member.Announcement) { a.Weight = 7 })
+	labtest.Eventually(t, 10*time.Second, "the announcement is seen", func() error {
+		for _, m := range ins[0].Env().Fleet.View().Alive("dnsd") {
+			if m.Weight == 7 {
+				return nil
+			}
+		}
+		return errors.New("not yet")
+	})
+	stops[2]()
+	deadline := time.After(20 * time.Second)
+	for {
+		select {
+		case e := <-events:
+			if e.Kind == "member-left" && e.Object == "n1/cached" {
+				return
+			}
+		case <-deadline:
+			t.Fatal("no event says that cached left")
+		}
+	}
+}
+
+func TestFollowEvents(t *testing.T) {
+	h := newHost(t, "")
+	in, _ := h.start(t, "toy", "")
+	<-in.Ready()
+	c := admin.Dial(h.path("toy.sock"))
+	defer c.Close()
+	body, err := c.Stream(t.Context(), "/v1/events?follow=1&kind=spoken")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer body.Close()
+	dec := json.NewDecoder(body)
+	// The stream may open before the subscription is there: speak until it is heard.
+	heard := make(chan bus.Event, 1)
+	go func() {
+		var e bus.Event
+		if dec.Decode(&e) == nil {
+			heard <- e
+		}
+	}()
+	labtest.Eventually(t, 10*time.Second, "an event is streamed", func() error {
+		in.Env().Bus.Emit("spoken", "x", map[string]int{"n": 1})
+		select {
+		case e := <-heard:
+			if e.Object != "x" || e.Node != "n1" || string(e.Data) != `{"n":1}` {
+				t.Errorf("event %+v", e)
+			}
+			return nil
+		default:
+			return errors.New("not yet")
+		}
+	})
+}
+
+func TestPortInUseIsNamed(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	h := newHost(t, "")
+	file := h.write(t, "toy", "")
+	b, _ := os.ReadFile(file)
+	b = bytes.Replace(b, []byte("admin: {"), fmt.Appendf(nil, "admin: {http: '%s', ", ln.Addr()), 1)
+	os.WriteFile(file, b, 0o600)
+	var out bytes.Buffer
+	code := cli.Execute(t.Context(), Command(toySpec("toy")), []string{"-c", file}, &out, &out)
+	if code != 1 || !strings.Contains(out.String(), fmt.Sprint(os.Getpid())) || !strings.Contains(out.String(), ln.Addr().String()) {
+		t.Errorf("exit %d: %s", code, out.String())
+	}
+}
