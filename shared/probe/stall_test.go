@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -57,9 +58,12 @@ func TestStoppedProcessBlamesNobody(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	var gate sync.RWMutex
 	serveOn(t, ln, func(c net.Conn) {
 		line, _ := bufio.NewReader(c).ReadString('\n')
 		<-time.After(400 * time.Millisecond) // so that many checks are under way at any time
+		gate.RLock()                         // an answer that lies ready could win against the deadline
+		defer gate.RUnlock()
 		io.WriteString(c, line)
 	})
 	cmd, in, out := startStallChild(t, ln.Addr().String())
@@ -70,8 +74,12 @@ func TestStoppedProcessBlamesNobody(t *testing.T) {
 	}
 	for range maxDiscards { // one more could make a check count whose every try was stopped
 		<-time.After(500 * time.Millisecond)
+		gate.Lock()
 		stopFor(t, cmd.Process, 1300*time.Millisecond)
+		<-time.After(50 * time.Millisecond)
+		gate.Unlock()
 	}
+	<-time.After(500 * time.Millisecond) // the last stop's results are judged
 	in.Close()
 	rest, err := io.ReadAll(out)
 	if err != nil {
