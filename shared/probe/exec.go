@@ -20,7 +20,8 @@ import (
 // after 4 KiB is read and dropped.
 //
 // The program runs without a shell, in / with an empty input, in a process group of its own that is killed
-// when the check ends, however it ends. A child that leaves the group (setsid) escapes that. Its environment
+// when the check ends, however it ends. A child that leaves the group (setsid) escapes that, and a program
+// that the kernel cannot kill (uninterruptible sleep) keeps the check from returning. Its environment
 // is PATH, LC_ALL=C and EVERUP_ADDR, EVERUP_PORT, EVERUP_HOST; the words {addr}, {port} and {host} in its
 // arguments are replaced by the target's.
 type ExecConfig struct {

@@ -363,7 +363,7 @@ func TestRunnerRemove(t *testing.T) {
 	})
 }
 
-func TestRunnerFull(t *testing.T) {
+func TestRunnerRefuses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := NewRunner(RunnerOptions{MaxTargets: 1, New: of(up)})
 		defer r.Close()
@@ -375,6 +375,9 @@ func TestRunnerFull(t *testing.T) {
 		}
 		if err := r.Add("a", target(2), testConfig(), func(Change) {}); err != nil {
 			t.Errorf("replace: %v", err)
+		}
+		if err := r.Add("a", target(2), Config{Type: TCP}, func(Change) {}); !errors.Is(err, fault.Config) {
+			t.Errorf("no interval: %v", err)
 		}
 	})
 }
