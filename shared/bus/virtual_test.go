@@ -218,3 +218,41 @@ func TestVirtualLostRequest(t *testing.T) {
 		time.Sleep(time.Minute) // the handler's own time ends
 	})
 }
+
+// diesAtOnce hands out, the first time, a connection that has ended before the bus looks at it.
+type diesAtOnce struct {
+	pipes
+	done bool
+}
+
+func (d *diesAtOnce) dial(ctx context.Context, own *embedded) (*nats.Conn, error) {
+	nc, err := d.pipes.dial(ctx, own)
+	if err == nil && !d.done {
+		d.done = true
+		nc.Close()
+	}
+	return nc, err
+}
+
+// A connection may end between its making and its use; the bus must not wait for an end it was not told of.
+func TestVirtualConnectionThatDiedAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var m machine
+		b, err := New(Config{Mode: "auto"}, Env{Fleet: "demo", Node: "n", Service: "lbd", Log: zerolog.Nop()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.wire = &diesAtOnce{pipes: pipes{on: &m, bus: b}}
+		ctx, cancel := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		wg.Go(func() { b.Run(ctx) })
+		wait, stop := context.WithTimeout(t.Context(), time.Minute)
+		defer stop()
+		if err := b.Wait(wait); err != nil {
+			t.Errorf("the bus did not connect anew: %v", err)
+		}
+		cancel()
+		wg.Wait()
+		time.Sleep(time.Minute)
+	})
+}

@@ -42,11 +42,15 @@ func (q *Queue) putLocked(r *record.Record) bool {
 	}
 	q.items = append(q.items, *r)
 	q.bytes += size
+	q.readyLocked()
+	return true
+}
+
+func (q *Queue) readyLocked() {
 	select {
 	case q.ready <- struct{}{}:
 	default:
 	}
-	return true
 }
 
 // Put adds r, waiting for room until ctx ends; false when it did not.
@@ -87,6 +91,9 @@ func (q *Queue) Take() (batch []record.Record, more bool) {
 	q.items, q.taken = q.taken[:0], batch
 	q.bytes = 0
 	q.wakeLocked()
+	if q.closed { // Close's token may have been the one of this batch
+		q.readyLocked()
+	}
 	return batch, len(batch) > 0 || !q.closed
 }
 
@@ -103,10 +110,7 @@ func (q *Queue) Close() {
 	defer q.mu.Unlock()
 	q.closed = true
 	q.wakeLocked()
-	select {
-	case q.ready <- struct{}{}:
-	default:
-	}
+	q.readyLocked()
 }
 
 // Len returns how many messages and bytes are queued.
