@@ -64,7 +64,7 @@ func TestKeyedIsConservativeWhenFull(t *testing.T) {
 	k.Allow(known, 0, 4)
 	refusedKnown := 0
 	for now := int64(0); now < int64(20*time.Second); now += rnd.Int64N(int64(2 * time.Millisecond)) {
-		key := rnd.Uint64N(500)
+		key := rnd.Uint64N(40) // few, so that a key often comes by both buckets
 		if ok, _ := k.Allow(key, now, 1); ok {
 			if granted[key] == nil {
 				granted[key] = &Bucket{}
@@ -89,6 +89,22 @@ func TestKeyedIsConservativeWhenFull(t *testing.T) {
 	}
 	if n := k.Active(int64(time.Hour)); n != 0 {
 		t.Errorf("%d keys are active after an hour", n)
+	}
+}
+
+// A key that has used the shared bucket and then gets a place begins with what is left in the shared one.
+func TestKeyedPlaceAfterSharing(t *testing.T) {
+	k := mustKeyed(t, mustRate(t, 1, time.Second, 2), 1) // one set
+	for key := range uint64(ways) {
+		k.Charge(key, 0, 2)
+	}
+	const stranger = 99
+	half := int64(500 * time.Millisecond)
+	if ok, _ := k.Allow(stranger, half, 2); !ok || k.Shared() != 1 {
+		t.Fatalf("granted %v, %d calls shared a bucket", ok, k.Shared())
+	}
+	if n := k.Tokens(stranger, int64(2*time.Second)); n != 1 || k.Shared() != 1 {
+		t.Errorf("%d tokens with a place, want 1; %d calls shared a bucket", n, k.Shared())
 	}
 }
 

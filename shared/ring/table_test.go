@@ -225,6 +225,17 @@ func TestTurnsAgainstDefinition(t *testing.T) {
 	}
 }
 
+// An XDP program that divides by Size reads the same.
+func TestLookupIsEntryAtRemainder(t *testing.T) {
+	table := mustBuild(t, fleet(50, 1))
+	for i := range uint64(1000) {
+		h := mix(i)
+		if got, want := table.Lookup(h), int(table.Entries()[h%65537]); got != want {
+			t.Fatalf("hash %d: %d, want %d", h, got, want)
+		}
+	}
+}
+
 func TestLookupAllocatesNothing(t *testing.T) {
 	table := mustBuild(t, fleet(10, 1))
 	if n := testing.AllocsPerRun(100, func() { table.Lookup(12345) }); n != 0 {
