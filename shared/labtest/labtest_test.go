@@ -277,8 +277,8 @@ func TestKilledProcessIsNoticed(t *testing.T) {
 
 func TestFrozenProcess(t *testing.T) {
 	lab := New(t)
-	p := shell(lab.Host("a"), "trap 'echo got it; exit 7' TERM; while :; do sleep 0.05; done")
-	p.WaitLine("pid", 10*time.Second)
+	p := shell(lab.Host("a"), "trap 'echo got it; exit 7' TERM; echo ready; while :; do sleep 0.05; done")
+	p.WaitLine("ready", 10*time.Second)
 	mark := p.Mark()
 	p.Stop()
 	Eventually(t, 10*time.Second, "frozen", func() error {
@@ -427,8 +427,12 @@ func TestSweep(t *testing.T) {
 	if err := Sweep(); err != nil {
 		t.Error(err)
 	}
-	if err := <-ended; err == nil {
+	select {
+	case <-ended:
+	case <-time.After(grace):
 		t.Error("the stray was not killed")
+		stray.Process.Kill()
+		<-ended
 	}
 	names, err := namespaces()
 	if err != nil {
