@@ -1,0 +1,225 @@
+package lbd
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+	"strconv"
+
+	"github.com/everup/everup/services/lbd/internal/config"
+	"github.com/everup/everup/services/lbd/internal/pool"
+	"github.com/everup/everup/services/lbd/internal/proxy"
+	"github.com/everup/everup/services/lbd/internal/route"
+	"github.com/everup/everup/shared/conf"
+	"github.com/everup/everup/shared/fault"
+	"github.com/everup/everup/shared/member"
+	"github.com/everup/everup/shared/netio"
+	"github.com/everup/everup/shared/probe"
+)
+
+// Reload swaps routes and pools at once; members that stay keep health and connections, requests under way end as they
+// began. Listeners that stay are not touched; one that goes closes, its connections live on.
+func (s *Service) Reload(_ context.Context, c *Config) error {
+	s.mu.Lock()
+	old, draining := s.cfg, s.draining
+	s.mu.Unlock()
+	if draining {
+		return fault.New(fault.Unavailable, "lbd: reload: the daemon stops")
+	}
+	if what := needsRestart(old, c); what != "" {
+		return fault.New(fault.Config, "lbd: %s changes only with a restart", what)
+	}
+	return s.apply(c)
+}
+
+// needsRestart names what differs and cannot change while the daemon runs.
+func needsRestart(a, b *Config) string {
+	switch {
+	case a.MaxHeader != b.MaxHeader:
+		return "max_header"
+	case a.Timeouts.Header != b.Timeouts.Header:
+		return "timeouts.header"
+	case a.Timeouts.Idle != b.Timeouts.Idle:
+		return "timeouts.idle"
+	case a.AccessLog != b.AccessLog:
+		return "access_log"
+	}
+	return ""
+}
+
+// apply puts c in force. What can fail comes first; on an error nothing has changed.
+func (s *Service) apply(c *Config) error {
+	s.reloadMu.Lock()
+	defer s.reloadMu.Unlock()
+	checkers, err := newCheckers(c)
+	if err != nil {
+		return err
+	}
+	listeners, fresh, err := s.listen(c.Listen)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	if s.draining {
+		s.mu.Unlock()
+		for _, l := range fresh {
+			l.Close()
+		}
+		return fault.New(fault.Unavailable, "lbd: reload: the daemon stops")
+	}
+	gone := s.configurePoolsLocked(c, checkers)
+	s.cfg = c
+	s.handler.Live.Store(s.liveLocked(c))
+	goneListeners := s.swapListenersLocked(listeners, fresh)
+	s.mu.Unlock()
+	s.gate.setLimit(c.Connections)
+	for _, l := range goneListeners {
+		l.Close()
+	}
+	for _, p := range gone {
+		p.Close()
+		s.forgetPool(p.Name())
+	}
+	s.announce(listeners)
+	s.refreshHealth()
+	return nil
+}
+
+// newCheckers makes every pool's checker, which finds what is wrong with it.
+func newCheckers(c *Config) (map[conf.Name]probe.Checker, error) {
+	out := make(map[conf.Name]probe.Checker, len(c.Pools))
+	for name, p := range c.Pools {
+		k, err := probe.New(checkOf(p))
+		if err != nil {
+			return nil, fault.Wrap(fault.Config, err, "lbd: pools.%s.check", name)
+		}
+		out[name] = k
+	}
+	return out, nil
+}
+
+// checkOf returns the pool's check, by default a TCP connection.
+func checkOf(p *config.Pool) probe.Config {
+	if p.Check != nil {
+		return *p.Check
+	}
+	var c probe.Config
+	conf.SetDefaults(&c)
+	return c
+}
+
+// configurePoolsLocked makes, changes and takes out pools. It returns those that no route reaches any more.
+func (s *Service) configurePoolsLocked(c *Config, checkers map[conf.Name]probe.Checker) (gone []*pool.Pool) {
+	view := s.env.Fleet.View()
+	for name, pc := range c.Pools {
+		p := s.pools[name]
+		if p == nil {
+			p = pool.New(string(name), pool.Env{Runner: s.runner, Backends: s.backends, Event: s.event})
+			s.pools[name] = p
+		}
+		if err := p.Configure(settings(pc), checkers[name], s.specs(name, pc, p, view)); err != nil {
+			s.env.Log.Error().Err(err).Str("pool", string(name)).Msg("some members are not checked")
+		}
+	}
+	for name, p := range s.pools {
+		if c.Pools[name] == nil {
+			gone = append(gone, p)
+			delete(s.pools, name)
+		}
+	}
+	return gone
+}
+
+func settings(p *config.Pool) *pool.Settings {
+	return &pool.Settings{
+		Balance: pool.Balance(p.Balance), Check: checkOf(p), Connect: p.Connect.Std(), Timeout: p.Timeout.Std(),
+		PerTry: p.Retries.PerTry.Std(), Retries: p.Retries.Max, Percent: p.Retries.Percent,
+		MaxBody: int64(p.MaxBody), Forwarded: p.Forwarded,
+	}
+}
+
+// liveLocked is what requests from now on see.
+func (s *Service) liveLocked(c *Config) *proxy.Live {
+	rules := make([]route.Rule[*pool.Pool], len(c.Routes))
+	for i, r := range c.Routes {
+		rules[i] = route.Rule[*pool.Pool]{Host: r.Host, Path: r.Path, Strip: r.StripPrefix, To: s.pools[r.Pool]}
+	}
+	trusted := make([]netip.Prefix, len(c.Trusted))
+	for i, p := range c.Trusted {
+		trusted[i] = p.Prefix
+	}
+	return &proxy.Live{
+		Routes: route.New(rules), Trusted: trusted, ReasonHeader: c.ReasonHeader,
+		Read: c.Timeouts.Read.Std(), Write: c.Timeouts.Write.Std(), Tunnel: c.Timeouts.Tunnel.Std(),
+	}
+}
+
+// listen returns the listeners for addrs, those open already and fresh ones.
+func (s *Service) listen(addrs []conf.Addr) (all, fresh []*listener, err error) {
+	s.mu.Lock()
+	have := slices.Clone(s.listeners)
+	s.mu.Unlock()
+	taken := map[string]bool{}
+	for _, l := range have {
+		taken[l.name] = true
+	}
+	for _, a := range addrs {
+		if i := slices.IndexFunc(have, func(l *listener) bool { return l.want == string(a) }); i >= 0 {
+			all = append(all, have[i])
+			continue
+		}
+		name := freeName(taken)
+		ln, err := s.env.Net.Listen(name, "tcp", string(a), netio.Options{})
+		if err != nil {
+			for _, l := range fresh {
+				l.Close()
+			}
+			return nil, nil, err
+		}
+		taken[name] = true
+		l := &listener{Listener: ln, name: name, want: string(a), gate: s.gate}
+		all, fresh = append(all, l), append(fresh, l)
+	}
+	return all, fresh, nil
+}
+
+// freeName returns the first of http-0, http-1, … that is not taken: names are stable for socket activation.
+func freeName(taken map[string]bool) string {
+	for i := 0; ; i++ {
+		if name := "http-" + strconv.Itoa(i); !taken[name] {
+			return name
+		}
+	}
+}
+
+// swapListenersLocked puts all in force, serves the fresh ones and returns those that are to be closed.
+func (s *Service) swapListenersLocked(all, fresh []*listener) (gone []*listener) {
+	for _, l := range s.listeners {
+		if !slices.Contains(all, l) {
+			gone = append(gone, l)
+		}
+	}
+	s.listeners = all
+	if s.running {
+		for _, l := range fresh {
+			s.serveLocked(l)
+		}
+	}
+	return gone
+}
+
+// announce tells the fleet where HTTP is served. A wildcard address is told as the address gossip uses.
+func (s *Service) announce(listeners []*listener) {
+	var ends []member.Endpoint
+	for _, l := range listeners {
+		at, err := netip.ParseAddrPort(l.Addr().String())
+		if err != nil {
+			continue
+		}
+		if at.Addr().IsUnspecified() && s.env.Fleet.Addr().IsValid() {
+			at = netip.AddrPortFrom(s.env.Fleet.Addr().Addr(), at.Port())
+		}
+		ends = append(ends, member.Endpoint{Name: "http", Proto: "tcp", Addr: at})
+	}
+	s.env.Announce(func(a *member.Announcement) { a.Endpoints = ends })
+}

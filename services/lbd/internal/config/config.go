@@ -1,0 +1,81 @@
+// Package config is lbd's configuration.
+package config
+
+import (
+	"github.com/everup/everup/shared/conf"
+	"github.com/everup/everup/shared/daemon"
+	"github.com/everup/everup/shared/probe"
+)
+
+// Config is /etc/everup/lbd.yaml.
+type Config struct {
+	daemon.Common `yaml:",inline"`
+
+	Listen       []conf.Addr         `yaml:"listen" default:"[127.0.0.1:8080]" min:"1" max:"16" doc:"TCP addresses for HTTP/1.1."`
+	Connections  int                 `yaml:"connections" default:"10000" min:"1" max:"1000000" doc:"Client connections at once over all addresses; further ones wait in the kernel's queue."`
+	MaxHeader    conf.Size           `yaml:"max_header" default:"64KiB" min:"1KiB" max:"1MiB" doc:"Largest head of a request; a larger one is answered 431. Changes with a restart."`
+	Timeouts     Timeouts            `yaml:"timeouts" doc:"Patience with clients."`
+	Trusted      []conf.Prefix       `yaml:"trusted" doc:"Proxies in front whose X-Forwarded-For, -Proto and -Host are believed and kept; from others they are dropped."`
+	ReasonHeader bool                `yaml:"reason_header" default:"false" doc:"Say in X-Everup-Reason why lbd itself answered with an error."`
+	Routes       []Route             `yaml:"routes" max:"1024" doc:"Where requests go; the first that matches wins, none means 404."`
+	Pools        map[conf.Name]*Pool `yaml:"pools" max:"256" doc:"Groups of servers that answer alike."`
+	AccessLog    AccessLog           `yaml:"access_log" doc:"One line per request."`
+}
+
+// Timeouts is the section `timeouts`.
+type Timeouts struct {
+	Header conf.Duration `yaml:"header" default:"10s" min:"100ms" max:"10m" doc:"Longest time for a request's head to come in. Changes with a restart."`
+	Idle   conf.Duration `yaml:"idle" default:"60s" min:"100ms" max:"1d" doc:"A connection without a request is closed after so long. Changes with a restart."`
+	Read   conf.Duration `yaml:"read" default:"30s" min:"100ms" max:"1h" doc:"Longest wait for the next bytes of a request's body."`
+	Write  conf.Duration `yaml:"write" default:"30s" min:"100ms" max:"1h" doc:"Longest wait for a client to take the next bytes of an answer."`
+	Tunnel conf.Duration `yaml:"tunnel" default:"1h" min:"1s" max:"30d" doc:"An upgraded connection (WebSocket) silent both ways for so long is closed."`
+}
+
+// Route says which pool answers which requests.
+type Route struct {
+	Host        string    `yaml:"host" doc:"Host name without port, or *.name for every name below it; empty means any."`
+	Path        string    `yaml:"path" default:"/" doc:"Beginning of the path: /files stands for itself and what is below it, /files/ only for what is below it."`
+	StripPrefix bool      `yaml:"strip_prefix" default:"false" doc:"Take path off before the request goes to the pool."`
+	Pool        conf.Name `yaml:"pool" required:"true" doc:"The pool that answers."`
+}
+
+// Pool is a group of servers that answer alike.
+type Pool struct {
+	Members   []Member      `yaml:"members" max:"256" doc:"Servers by address."`
+	From      *From         `yaml:"from" doc:"Servers from the fleet's gossip, besides members."`
+	Balance   string        `yaml:"balance" default:"wrr" enum:"wrr|least" doc:"wrr: smooth weighted round robin. least: fewest requests under way for its weight."`
+	Check     *probe.Config `yaml:"check" doc:"How members are checked; absent means a TCP connection every 2s."`
+	Retries   Retries       `yaml:"retries" doc:"What happens when a member fails before it answers."`
+	Connect   conf.Duration `yaml:"connect" default:"2s" min:"10ms" max:"1m" doc:"Longest wait for a connection to a member."`
+	Timeout   conf.Duration `yaml:"timeout" default:"60s" min:"10ms" max:"1d" doc:"Longest wait for the head of the answer over all tries (504 after it), and longest silence within an answer's body."`
+	MaxBody   conf.Size     `yaml:"max_body" default:"0" doc:"Largest body of a request, 413 beyond it; 0 means no bound, as bodies are passed on as they come."`
+	Forwarded bool          `yaml:"forwarded" default:"true" doc:"Tell members the client by X-Forwarded-For, -Proto and -Host."`
+}
+
+// Member is a server of a pool.
+type Member struct {
+	Addr   conf.Addr `yaml:"addr" required:"true" doc:"host:port of the server."`
+	Weight int       `yaml:"weight" default:"100" min:"0" max:"1000" doc:"Share of the requests; 0 means none."`
+}
+
+// From takes members from gossip.
+type From struct {
+	Service  string `yaml:"service" required:"true" doc:"Service whose daemons are members, such as storaged."`
+	Endpoint string `yaml:"endpoint" default:"http" doc:"Name of the endpoint they announce."`
+}
+
+// Retries is the section `retries` of a pool.
+type Retries struct {
+	Max     int           `yaml:"max" default:"2" min:"0" max:"10" doc:"Further tries of a request, each on another member where there is one."`
+	PerTry  conf.Duration `yaml:"per_try_timeout" default:"0" max:"1d" doc:"Longest wait for the head of the answer in one try; 0 means only the pool's timeout."`
+	Percent int           `yaml:"budget" default:"20" min:"0" max:"100" doc:"Retries in per cent of the requests of the last 10 s; 10 per second are always allowed."`
+}
+
+// AccessLog is the section `access_log`.
+type AccessLog struct {
+	Syslog conf.Addr `yaml:"syslog" doc:"host:port of a syslog server (RFC 5424 by TCP with octet counting, such as logd). Changes with a restart."`
+	Stdout bool      `yaml:"stdout" default:"false" doc:"Write the lines to standard output. Changes with a restart."`
+}
+
+// Of returns the part of c that all daemons share.
+func Of(c *Config) *daemon.Common { return &c.Common }
