@@ -101,7 +101,7 @@ func checkRecord(r record) error {
 	return nil
 }
 
-// merge takes over the records that are newer than ours and returns them. Where two sides of a partition wrote more
+// merge takes over the records that are newer than ours and returns those that stay. Where two sides of a partition wrote more
 // than the bounds allow together, the oldest live records go, on every member alike.
 func (s *store) merge(rs []record) (taken []record, dropped int) {
 	s.mu.Lock()
@@ -113,8 +113,12 @@ func (s *store) merge(rs []record) (taken []record, dropped int) {
 		s.setLocked(r)
 		taken = append(taken, r)
 	}
-	if len(taken) > 0 {
-		dropped = s.trimLocked()
+	if len(taken) == 0 {
+		return nil, 0
+	}
+	if dropped = s.trimLocked(); dropped > 0 {
+		// What is dropped at once must not be sent on: members would send it to each other for ever.
+		taken = slices.DeleteFunc(taken, func(r record) bool { return s.records[r.Key].At != r.At })
 	}
 	return taken, dropped
 }
