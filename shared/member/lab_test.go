@@ -116,7 +116,7 @@ func (l *labFleet) mark() {
 
 // loseLast measures how long after hurt the last of the others knows that the last host is gone, then mends and
 // measures how long until all are one fleet again.
-func (l *labFleet) loseLast(hurt, mend func(last int)) (known, healed time.Duration) {
+func (l *labFleet) loseLast(hurt, settle, mend func(last int)) (known, healed time.Duration) {
 	last := len(l.hosts) - 1
 	l.mark()
 	begin := time.Now()
@@ -124,26 +124,27 @@ func (l *labFleet) loseLast(hurt, mend func(last int)) (known, healed time.Durat
 	for i := range last {
 		known = max(known, l.sees(i, l.all()[:last], begin))
 	}
+	settle(last)
 	l.mark()
 	begin = time.Now()
 	mend(last)
-	for i := range last {
+	for i := range l.hosts {
 		healed = max(healed, l.sees(i, l.all(), begin))
 	}
 	return known, healed
 }
 
 func (l *labFleet) kill() (known, healed time.Duration) {
-	return l.loseLast(func(i int) { l.procs[i].Kill() }, func(i int) { l.start(i) })
+	return l.loseLast(func(i int) { l.procs[i].Kill() }, func(int) {}, func(i int) { l.start(i) })
 }
 
 // cut isolates the last host long enough for it to hold all others for dead.
 func (l *labFleet) cut() (known, healed time.Duration) {
-	known, healed = l.loseLast(func(i int) { l.lab.Isolate(l.hosts[i]) }, func(i int) {
-		l.sees(i, l.all()[i:], time.Time{})
-		l.lab.Rejoin(l.hosts[i])
-	})
-	return known, healed
+	return l.loseLast(
+		func(i int) { l.lab.Isolate(l.hosts[i]) },
+		func(i int) { l.sees(i, l.all()[i:], time.Time{}) },
+		func(i int) { l.lab.Rejoin(l.hosts[i]) },
+	)
 }
 
 func median(ds []time.Duration) time.Duration {

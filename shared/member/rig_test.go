@@ -84,13 +84,11 @@ func (r *rig) add(cfg Config, change ...func(n *node)) *node {
 	return n
 }
 
-func init() { zerolog.TimeFieldFormat = "04:05.000" }
-
 func testLog(t *testing.T) zerolog.Logger {
 	if os.Getenv("MEMBER_TEST_LOG") == "" {
 		return zerolog.Nop()
 	}
-	return zerolog.New(os.Stderr).With().Timestamp().Str("t", t.Name()).Logger().Level(zerolog.DebugLevel)
+	return zerolog.New(zerolog.NewTestWriter(t)).With().Timestamp().Logger().Level(zerolog.DebugLevel)
 }
 
 func (n *node) start() {
