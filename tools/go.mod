@@ -1,0 +1,3 @@
+module github.com/everup/everup/tools
+
+go 1.26.0
