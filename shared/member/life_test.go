@@ -276,11 +276,10 @@ func TestStateBoundsOverGossip(t *testing.T) {
 		time.Sleep(3 * time.Second)
 		for i := range 600 {
 			r.nodes[0].Put(fmt.Sprintf("a%d", i), []byte("x"))
-			time.Sleep(time.Millisecond)
 		}
+		time.Sleep(time.Second)
 		for i := range 600 {
 			r.nodes[1].Put(fmt.Sprintf("b%d", i), []byte("x"))
-			time.Sleep(time.Millisecond)
 		}
 		r.net.HealAll()
 		r.agree(5*time.Second, r.nodes...)
