@@ -2,7 +2,8 @@ package bus_test
 
 import (
 	"context"
-	"net"
+	"errors"
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
@@ -16,17 +17,30 @@ import (
 	"github.com/everup/everup/shared/metric"
 	"github.com/everup/everup/shared/pki"
 	"github.com/rs/zerolog"
+	"golang.org/x/sys/unix"
 )
 
-// freeAddr returns an address on host that nothing listens on.
+// freeAddr returns an address on host that nothing listens on. Until the test ends a bound socket that does not listen keeps the
+// kernel from giving the port to anybody else; listeners, which set SO_REUSEADDR, can have it.
 func freeAddr(t testing.TB, host string) conf.Addr {
 	t.Helper()
-	l, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return conf.Addr(l.Addr().String())
+	t.Cleanup(func() { unix.Close(fd) })
+	ip := netip.MustParseAddr(host)
+	if err := errors.Join(
+		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1),
+		unix.Bind(fd, &unix.SockaddrInet4{Addr: ip.As4()}),
+	); err != nil {
+		t.Fatal(err)
+	}
+	at, err := unix.Getsockname(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return conf.Addr(netip.AddrPortFrom(ip, uint16(at.(*unix.SockaddrInet4).Port)).String())
 }
 
 // start runs a bus until the test ends and waits until it is connected.
@@ -43,7 +57,7 @@ func start(t testing.TB, cfg bus.Config, env bus.Env) *bus.Bus {
 
 func startOnly(t testing.TB, cfg bus.Config, env bus.Env) *bus.Bus {
 	t.Helper()
-	env.Log = zerolog.New(zerolog.NewTestWriter(t)).With().Str("node", env.Node).Str("service", env.Service).Logger().Level(zerolog.InfoLevel)
+	env.Log = zerolog.New(zerolog.NewTestWriter(t)).With().Timestamp().Str("node", env.Node).Str("service", env.Service).Logger().Level(zerolog.DebugLevel)
 	b, err := bus.New(cfg, env)
 	if err != nil {
 		t.Fatal(err)
