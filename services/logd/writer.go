@@ -28,7 +28,7 @@ type writer struct {
 	written, bytes, mended, overflowed, replaced, failures *metric.Counter
 
 	lost    *metric.Counter // given up at the stop
-	told    text.Stats      // what of the store's is in the metrics
+	counted text.Stats      // what of the store's is in the metrics
 	failing bool
 	dir     string
 }
@@ -112,13 +112,13 @@ func (w *writer) report(err error) {
 
 // count brings the store's counts into the metrics.
 func (w *writer) count() {
-	now, old := w.store.Stats, w.told
+	now, old := w.store.Stats, w.counted
 	w.written.Add(now.Lines - old.Lines)
 	w.bytes.Add(now.Bytes - old.Bytes)
 	w.mended.Add(now.Mended - old.Mended)
 	w.overflowed.Add(now.Overflowed - old.Overflowed)
 	w.replaced.Add(now.Replaced - old.Replaced)
-	w.told = now
+	w.counted = now
 }
 
 // close writes what it can; what the store still holds then is lost and counted.

@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -25,8 +27,17 @@ import (
 type bench struct {
 	*writer
 	health *health.Registry
+	syncs  atomic.Int64
+
+	mu     sync.Mutex
 	events []string
-	syncs  int
+}
+
+// told returns the kinds of the events so far.
+func (b *bench) told() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return fmt.Sprint(b.events)
 }
 
 func newBench(t *testing.T, dir string, policy text.Policy) *bench {
@@ -37,13 +48,17 @@ func newBench(t *testing.T, dir string, policy text.Policy) *bench {
 	}
 	t.Cleanup(func() { root.Close() })
 	b := &bench{writer: newWriter(metric.NewRegistry("everup_logd")), health: health.NewRegistry()}
-	o := text.Options{Location: time.UTC, Policy: policy, OpenFiles: 9, HostsPerDay: 9, Node: "n1", OnSync: func(time.Duration) { b.syncs++ }}
+	o := text.Options{Location: time.UTC, Policy: policy, OpenFiles: 9, HostsPerDay: 9, Node: "n1", OnSync: func(time.Duration) { b.syncs.Add(1) }}
 	if b.store, err = text.Open(root, o); err != nil {
 		t.Fatal(err)
 	}
 	b.queue, b.ring, b.every, b.lost = ingest.NewQueue(100, 1<<20), tail.NewRing(100, 1<<20, "n1"), time.Second, new(metric.Counter)
 	b.disk = b.health.Item("logd.disk", health.Options{})
-	b.emit = func(kind, _ string, _ any) { b.events = append(b.events, kind) }
+	b.emit = func(kind, _ string, _ any) {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.events = append(b.events, kind)
+	}
 	return b
 }
 
@@ -68,8 +83,8 @@ func TestSyncInterval(t *testing.T) {
 			}
 			time.Sleep(time.Minute)
 			synctest.Wait()
-			if b.syncs != want {
-				t.Errorf("%s: %d syncs, want %d", policy, b.syncs, want)
+			if got := b.syncs.Load(); got != int64(want) {
+				t.Errorf("%s: %d syncs, want %d", policy, got, want)
 			}
 			b.queue.Close()
 			if err := <-done; err != nil {
@@ -111,8 +126,8 @@ func TestFullDiskHoldsUpAndRecovers(t *testing.T) {
 		if items, _ := b.queue.Len(); items != 100 {
 			t.Errorf("%d messages wait", items)
 		}
-		if b.health.Worst() != health.Fail || fmt.Sprint(b.events) != "[disk-full]" {
-			t.Errorf("health %v, events %v", b.health.Worst(), b.events)
+		if b.health.Worst() != health.Fail || b.told() != "[disk-full]" {
+			t.Errorf("health %v, events %v", b.health.Worst(), b.told())
 		}
 		if err := os.Remove(ballast); err != nil {
 			t.Fatal(err)
@@ -122,8 +137,8 @@ func TestFullDiskHoldsUpAndRecovers(t *testing.T) {
 		}
 		time.Sleep(5 * time.Second)
 		synctest.Wait()
-		if b.health.Worst() != health.OK || fmt.Sprint(b.events) != "[disk-full disk-ok]" || int(b.written.Value()) != sent {
-			t.Errorf("health %v, events %v, %d of %d lines", b.health.Worst(), b.events, b.written.Value(), sent)
+		if b.health.Worst() != health.OK || b.told() != "[disk-full disk-ok]" || int(b.written.Value()) != sent {
+			t.Errorf("health %v, events %v, %d of %d lines", b.health.Worst(), b.told(), b.written.Value(), sent)
 		}
 		b.queue.Close()
 		if err := <-done; err != nil {

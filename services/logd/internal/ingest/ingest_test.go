@@ -196,6 +196,7 @@ func TestDeadlines(t *testing.T) {
 		if n := s.Metrics.Refused.With("slow").Value(); n != 1 {
 			t.Errorf("%d slow connections counted", n)
 		}
+		time.Sleep(time.Minute) // lets the slow sender notice and end
 	})
 }
 

@@ -74,3 +74,21 @@ func TestQueueClose(t *testing.T) {
 		}
 	})
 }
+
+// TestQueueCloseIsSeenByTheTaker closes while the token of an earlier message is still there: the taker must be woken once more.
+func TestQueueCloseIsSeenByTheTaker(t *testing.T) {
+	q := NewQueue(10, 1<<20)
+	q.TryPut(rec("a"))
+	q.Close()
+	for range 2 {
+		select {
+		case <-q.Ready():
+		default:
+			t.Fatal("no token: the taker would wait for ever")
+		}
+		if _, more := q.Take(); !more {
+			return
+		}
+	}
+	t.Fatal("the end was not seen")
+}
