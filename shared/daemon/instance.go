@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/everup/everup/shared/conf"
+	"github.com/everup/everup/shared/console"
 	"github.com/everup/everup/shared/fault"
 	"github.com/everup/everup/shared/health"
 	"github.com/everup/everup/shared/run"
@@ -28,6 +29,7 @@ type Instance[C any] struct {
 	floor   *floor
 	service Service[C]
 	load    Loader[C]
+	console *console.Console // nil: no TCP side
 	ready   chan struct{}
 	stop    context.CancelFunc // ends what Run runs; set before Run
 	ctx     context.Context
@@ -62,6 +64,7 @@ func New[C any](spec Spec[C], cfg Loaded[C], load Loader[C], out io.Writer) (*In
 		f.Log.Warn().Strs("sockets", names).Msg("sockets were handed in that the configuration does not name")
 	}
 	f.Admin.SetLiveness(i.Healthy)
+	i.openConsole()
 	if err := i.routes(); err != nil {
 		i.stop()
 		f.close()
@@ -86,6 +89,9 @@ func (i *Instance[C]) Run(ctx context.Context) error {
 	floor.Go("announcer", f.announce.run)
 	floor.Go("events", newEventer(f).run)
 	floor.Go("ready", i.watchReady)
+	if i.console != nil {
+		floor.Go("console", i.console.Run)
+	}
 
 	service := run.NewGroup(i.ctx)
 	service.Go(i.spec.Name, func(ctx context.Context) error {

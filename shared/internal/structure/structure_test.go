@@ -15,10 +15,11 @@ var order = Order{
 		{"console", "cli", "daemon"},
 	},
 	Beside: map[string][]string{
-		"admin":  {"health", "metric", "logx"}, // it serves the first two, and its HTTP server logs
-		"probe":  {"metric"},                   // runners count what they see
-		"syslog": {"health", "metric"},         // its queue is bounded and says when it is full
-		"daemon": {"cli", "console"},           // it puts the floor under a service
+		"admin":   {"health", "metric", "logx"}, // it serves the first two, and its HTTP server logs
+		"probe":   {"metric"},                   // runners count what they see
+		"syslog":  {"health", "metric"},         // its queue is bounded and says when it is full
+		"console": {"cli"},                      // texts from elsewhere are cleaned alike
+		"daemon":  {"cli", "console"},           // it puts the floor under a service
 	},
 	Everywhere: []string{"fault"},
 	TestOnly:   []string{"labtest"},
