@@ -203,7 +203,11 @@ func (b *Bus) wait(ctx context.Context, s *session) {
 // adopt hangs the subscriptions and the handlers on a new connection and makes it the one in use.
 func (b *Bus) adopt(ctx context.Context, nc *nats.Conn) (*session, error) {
 	lost := make(chan struct{})
-	nc.SetClosedHandler(func(*nats.Conn) { close(lost) })
+	ended := sync.OnceFunc(func() { close(lost) })
+	nc.SetClosedHandler(func(*nats.Conn) { ended() })
+	if nc.IsClosed() { // before the handler was there: nobody would call it
+		ended()
+	}
 	s := &session{nc: nc, lost: lost, lame: make(chan struct{})}
 	b.mu.Lock()
 	err := b.startService(ctx, s)
