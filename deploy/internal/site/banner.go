@@ -11,7 +11,9 @@ import (
 func (s *Suite) Banner(program string) string {
 	url := s.URL()
 	var b strings.Builder
-	row := func(name, format string, args ...any) { fmt.Fprintf(&b, "  %-10s %s\n", name, fmt.Sprintf(format, args...)) }
+	row := func(name, format string, args ...any) {
+		fmt.Fprintf(&b, "  %-10s %s\n", name, fmt.Sprintf(format, args...))
+	}
 	more := func(format string, args ...any) { row("", format, args...) }
 	b.WriteString("everup is up: five daemons, and two instances of a demo site behind lbd.\n\n")
 	row("site", "%s/", url)

@@ -211,4 +211,3 @@ func (s *Suite) Run(ctx context.Context) error {
 	}
 	return err
 }
-
