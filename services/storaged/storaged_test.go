@@ -21,6 +21,7 @@ import (
 	"github.com/everup/everup/shared/daemon"
 	"github.com/everup/everup/shared/fault"
 	"github.com/everup/everup/shared/health"
+	"github.com/everup/everup/shared/labtest"
 	"github.com/everup/everup/shared/member"
 	"github.com/everup/everup/shared/metric"
 	"github.com/everup/everup/shared/netio"
@@ -146,7 +147,14 @@ func TestDrainFinishesUploads(t *testing.T) {
 		resp.Body.Close()
 		put <- resp.Status
 	}()
-	io.WriteString(feed, strings.Repeat("x", 64<<10)) // returns when the server reads
+	io.WriteString(feed, strings.Repeat("x", 64<<10))
+	labtest.Eventually(t, 15*time.Second, "the upload to begin", func() error {
+		left, err := os.ReadDir(filepath.Join(s.dir.Path(), "incoming"))
+		if len(left) == 0 {
+			return fmt.Errorf("none: %v", err)
+		}
+		return nil
+	})
 	drained := make(chan error, 1)
 	go func() { drained <- s.Drain(t.Context()) }()
 	select {

@@ -216,10 +216,10 @@ func TestOneOfManyCreates(t *testing.T) {
 		}
 		return nil
 	}
-	for round := range 5 {
+	for round := range 3 {
 		var wg sync.WaitGroup
-		won := make(chan string, 16)
-		for i := range 16 {
+		won := make(chan string, 8)
+		for i := range 8 {
 			wg.Go(func() {
 				text := fmt.Sprint(i)
 				if _, _, err := put(s, fmt.Sprint("n", round), text, isNew); err == nil {

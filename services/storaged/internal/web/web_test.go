@@ -290,7 +290,13 @@ func TestReserveAndUploadsAreBounded(t *testing.T) {
 		}
 		first <- err
 	}()
-	io.WriteString(feed, strings.Repeat("x", 64<<10)) // returns when the server reads
+	io.WriteString(feed, strings.Repeat("x", 64<<10))
+	labtest.Eventually(t, 15*time.Second, "the first upload to begin", func() error {
+		if r.h.uploads.Load() == 0 {
+			return errors.New("none")
+		}
+		return nil
+	})
 	resp, _ := r.send(t, "PUT", "/a", "x")
 	if resp.StatusCode != 503 || resp.Header.Get("Retry-After") == "" {
 		t.Errorf("second upload: %s", resp.Status)
