@@ -184,7 +184,7 @@ func (g *Group) apply(effects []Effect) (ended bool) {
 		case Died:
 			g.cfg.Report(e.Child, "ended ("+e.Restart.Exit+"), will be started again")
 		case Restarted:
-			g.cfg.Report(e.Child, e.Restart.String())
+			g.cfg.Report(e.Child, "is back "+e.Restart.After.Round(time.Millisecond).String()+" after it ended ("+e.Restart.Exit+")")
 			g.cfg.Restarted(e.Restart)
 		case AllReady:
 			close(g.allReady)

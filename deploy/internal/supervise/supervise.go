@@ -8,10 +8,7 @@
 // What a child writes goes to a file of its own that is rotated at a bound; errors among it are handed on, throttled.
 package supervise
 
-import (
-	"fmt"
-	"time"
-)
+import "time"
 
 // Timings of a machine. The zero value means the defaults.
 type Timings struct {
@@ -43,9 +40,4 @@ type Restart struct {
 	Exit  string        `json:"exit"`  // how it ended: "exit code 1", "signal: killed"
 	After time.Duration `json:"-"`     // from its death to its readiness
 	Fails int           `json:"fails"` // restarts since the last healthy run
-}
-
-// String says it in one line.
-func (r Restart) String() string {
-	return fmt.Sprintf("%s ended (%s) and is back after %s", r.Name, r.Exit, r.After.Round(time.Millisecond))
 }
