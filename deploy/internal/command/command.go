@@ -17,7 +17,10 @@ func New() *cobra.Command {
 		Version: buildinfo.Read().String(),
 		RunE:    func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	root.AddCommand(upCommand(), secretCommand(), versionCommand())
+	root.AddCommand(upCommand(), statusCommand(), eventsCommand(), logsCommand(), membersCommand(), reloadCommand(),
+		drainCommand("drain", "Give a member of an lbd pool no new requests"),
+		drainCommand("undrain", "Let a drained member of an lbd pool serve again"),
+		configCommand(), secretCommand(), versionCommand())
 	return root
 }
 
