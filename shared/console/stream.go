@@ -65,6 +65,7 @@ func (s *stream) run(gone <-chan struct{}) {
 		case <-gone:
 			return
 		case <-s.c.done:
+			s.tell() // the last events of a daemon that stops
 			return
 		case <-changed:
 			ok = s.tell()
