@@ -46,7 +46,7 @@ func start(t *testing.T) *suite {
 		t.Fatal(err)
 	}
 	s, err := site.New(site.Options{
-		Dir: filepath.Join(t.TempDir(), "suite"), Bin: bin, Offset: offset,
+		Dir: filepath.Join(t.TempDir(), ".everup"), Bin: bin, Offset: offset,
 		Report: func(child, line string) { t.Logf("%s: %s", child, line) },
 	})
 	if err != nil {
