@@ -177,7 +177,7 @@ func (s *Service) listen(addrs []conf.Addr) (all, fresh []*listener, err error) 
 			return nil, nil, err
 		}
 		taken[name] = true
-		l := &listener{Listener: ln, name: name, want: string(a), gate: s.gate}
+		l := &listener{Listener: ln, name: name, want: string(a), gate: s.gate, maxHead: s.server.MaxHeaderBytes}
 		all, fresh = append(all, l), append(fresh, l)
 	}
 	return all, fresh, nil

@@ -3,6 +3,8 @@ package lbd
 import (
 	"net"
 	"sync"
+
+	"github.com/everup/everup/services/lbd/internal/guard"
 )
 
 // gate bounds the client connections over all listeners. When it is full nobody is accepted, and clients wait in the kernel's
@@ -95,6 +97,8 @@ type listener struct {
 	want string // as configured
 	gate *gate
 
+	maxHead int // bytes of a request's head
+
 	mu     sync.Mutex
 	closed bool
 }
@@ -109,7 +113,7 @@ func (l *listener) Accept() (net.Conn, error) {
 		l.gate.leave()
 		return nil, err
 	}
-	return &clientConn{Conn: c, gate: l.gate}, nil
+	return guard.New(&clientConn{Conn: c, gate: l.gate}, l.maxHead), nil
 }
 
 // Close stops accepting. Connections live on.

@@ -4,6 +4,7 @@ go 1.26.0
 
 require (
 	github.com/everup/everup/shared v0.0.0
+	github.com/google/go-cmp v0.7.0
 	github.com/rs/zerolog v1.35.1
 	github.com/spf13/cobra v1.10.2
 )

@@ -20,6 +20,7 @@ import (
 
 	"github.com/everup/everup/services/lbd/internal/accesslog"
 	"github.com/everup/everup/services/lbd/internal/config"
+	"github.com/everup/everup/services/lbd/internal/guard"
 	"github.com/everup/everup/services/lbd/internal/pool"
 	"github.com/everup/everup/services/lbd/internal/proxy"
 	"github.com/everup/everup/shared/conf"
@@ -116,6 +117,7 @@ func newServer(c *Config, h http.Handler, base context.Context, log *zerolog.Log
 		Handler: h, ReadHeaderTimeout: c.Timeouts.Header.Std(), IdleTimeout: c.Timeouts.Idle.Std(),
 		MaxHeaderBytes: int(c.MaxHeader), ErrorLog: logx.Std(logx.Comp(*log, "http"), zerolog.DebugLevel),
 		BaseContext: func(net.Listener) context.Context { return base },
+		ConnContext: guard.NewContext,
 	}
 }
 

@@ -28,6 +28,7 @@ type body struct {
 	patience time.Duration
 	limit    int64 // 0: none
 	none     bool  // the request has no body
+	expects  bool  // the client waits for 100 Continue before it sends the body
 	kept     []byte
 	whole    bool // kept is all of it
 
@@ -42,6 +43,7 @@ type body struct {
 
 func newBody(r *http.Request, rc *http.ResponseController, patience time.Duration) *body {
 	b := &body{src: r.Body, rc: rc, patience: patience, none: r.Body == nil || r.Body == http.NoBody}
+	b.expects = r.Header.Get("Expect") != ""
 	if b.none {
 		b.eof.Store(true)
 		return b
@@ -50,9 +52,26 @@ func newBody(r *http.Request, rc *http.ResponseController, patience time.Duratio
 	return b
 }
 
+// peek reads the first piece of a body, so that one that is malformed from its start reaches no member.
+func (b *body) peek() error {
+	if b.none {
+		return nil
+	}
+	buf := make([]byte, 4096)
+	n, err := b.readClient(buf)
+	b.kept, b.whole = buf[:n], err == io.EOF
+	if err == io.EOF {
+		err = nil
+	}
+	return err
+}
+
 // keep reads a small body so that the request can be tried again. A larger one is passed on as it comes.
 func (b *body) keep(length int64) error {
-	if b.none || length > maxKept {
+	if length > maxKept {
+		return b.peek()
+	}
+	if b.none {
 		return nil
 	}
 	buf := make([]byte, 0, max(512, length+1))
@@ -140,10 +159,19 @@ func (b *body) fail(err error) error {
 	return err
 }
 
-// end gives the connection back to net/http. A read that still waits is woken: its connection closes anyway.
+// linger is how long net/http may throw away the rest of a body after its answer, so that a client still sending it gets to
+// read the answer before the connection is reset.
+const linger = 2 * time.Second
+
+// end gives the connection back to net/http, which closes it where the body was not read to its end. A read that still waits
+// is woken, and a client that waits for 100 Continue is not waited for.
 func (b *body) end() {
-	if !b.none && !b.eof.Load() && b.touched.Load() {
+	switch {
+	case b.eof.Load():
+	case b.touched.Load() || b.expects:
 		b.deadline(time.Now().Add(-time.Second))
+	default:
+		b.deadline(time.Now().Add(linger))
 	}
 	b.mu.Lock()
 	b.over = true

@@ -31,11 +31,9 @@ func idempotent(method string) bool {
 
 // forward tries members until one answers or no further try makes sense.
 func (x *exchange) forward() {
-	if idempotent(x.r.Method) && x.r.Header.Get("Expect") == "" {
-		if err := x.body.keep(x.r.ContentLength); err != nil {
-			x.refuse(clientFault(err))
-			return
-		}
+	if err := x.prepare(); err != nil {
+		x.refuse(clientFault(err))
+		return
 	}
 	if !x.body.none {
 		x.rc.EnableFullDuplex() // else net/http would eat the rest of the body once the answer begins
@@ -68,6 +66,17 @@ func (x *exchange) forward() {
 		x.entry.Retries++
 		x.h.Retried(x.pool.Name(), last.reason)
 	}
+}
+
+// prepare reads of the body what is wanted before a member is chosen: nothing where the client waits to be told to send it.
+func (x *exchange) prepare() error {
+	switch {
+	case x.body.expects:
+		return nil
+	case idempotent(x.r.Method):
+		return x.body.keep(x.r.ContentLength)
+	}
+	return x.body.peek()
 }
 
 // attempt is one try at one member.

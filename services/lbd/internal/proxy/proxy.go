@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/everup/everup/services/lbd/internal/accesslog"
+	"github.com/everup/everup/services/lbd/internal/guard"
 	"github.com/everup/everup/services/lbd/internal/pool"
 	"github.com/everup/everup/services/lbd/internal/route"
 )
@@ -96,6 +97,9 @@ func (h *Handler) begin(w http.ResponseWriter, r *http.Request) *exchange {
 func (x *exchange) end() {
 	p := recover()
 	x.body.end()
+	if g := guard.FromContext(x.r.Context()); g != nil {
+		g.Resume()
+	}
 	e := &x.entry
 	e.Duration = time.Since(e.Time)
 	e.Sent, e.Received = x.w.sent, x.body.received()

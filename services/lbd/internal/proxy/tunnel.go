@@ -10,6 +10,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/everup/everup/services/lbd/internal/guard"
 )
 
 // Tunnels are the upgraded connections that are open. The zero value is usable; safe for concurrent use.
@@ -99,6 +101,9 @@ func (x *exchange) upgrade(a *attempt) {
 		return
 	}
 	defer conn.Close()
+	if g := guard.FromContext(x.r.Context()); g != nil {
+		g.Release() // what follows is no HTTP
+	}
 	x.entry.Status = http.StatusSwitchingProtocols
 	x.w.status = http.StatusSwitchingProtocols
 	conn.SetDeadline(time.Now().Add(x.live.Write))
