@@ -20,7 +20,7 @@ func New() *cobra.Command {
 	root.AddCommand(upCommand(), statusCommand(), eventsCommand(), logsCommand(), membersCommand(), reloadCommand(),
 		drainCommand("drain", "Give a member of an lbd pool no new requests"),
 		drainCommand("undrain", "Let a drained member of an lbd pool serve again"),
-		configCommand(), secretCommand(), versionCommand())
+		configCommand(), doctorCommand(), secretCommand(), versionCommand())
 	return root
 }
 

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -111,7 +112,11 @@ func (w *where) pageOfLogs(c *cobra.Command, path string, print func([]byte) err
 
 func printLog(w io.Writer, line []byte, format string) error {
 	if format == "json" {
-		_, err := fmt.Fprintf(w, "%s\n", line)
+		var one bytes.Buffer
+		if err := json.Compact(&one, line); err != nil {
+			return fault.Wrap(fault.Corrupt, err, "logs: read")
+		}
+		_, err := fmt.Fprintf(w, "%s\n", one.Bytes())
 		return fault.Wrap(fault.Canceled, err, "logs: print")
 	}
 	var l logLine

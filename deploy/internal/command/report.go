@@ -47,11 +47,12 @@ type poolStatus struct {
 	Pool    string `json:"pool"`
 	Balance string `json:"balance"`
 	Members []struct {
-		Member string `json:"member"`
-		State  string `json:"state"`
-		Weight int    `json:"weight"`
-		Active int    `json:"active"`
-		Detail string `json:"detail"`
+		Member  string `json:"member"`
+		State   string `json:"state"`
+		Drained bool   `json:"drained"`
+		Weight  int    `json:"weight"`
+		Active  int    `json:"active"`
+		Detail  string `json:"detail"`
 	} `json:"members"`
 }
 
@@ -198,7 +199,11 @@ func (r report) poolTable() *cli.Table {
 	for _, d := range r.Daemons {
 		for _, p := range d.pools() {
 			for _, m := range p.Members {
-				t.Row(d.Node+"/"+p.Pool, m.Member, m.State, m.Weight, m.Active, m.Detail)
+				state := m.State
+				if m.Drained {
+					state += ", drained"
+				}
+				t.Row(d.Node+"/"+p.Pool, m.Member, state, m.Weight, m.Active, m.Detail)
 			}
 		}
 	}
