@@ -40,12 +40,22 @@ func Execute(ctx context.Context, root *cobra.Command, args []string, stdout, st
 	if err == nil {
 		return 0
 	}
-	// cobra's own error for an unknown verb has no type.
-	if _, typed := errors.AsType[*usageError](err); !typed && strings.HasPrefix(err.Error(), "unknown command") {
+	if _, typed := errors.AsType[*usageError](err); !typed && cobraUsage(err) {
 		err = &usageError{err: err, cmd: root.CommandPath()}
 	}
 	report(stderr, root.Name(), err)
 	return ExitCode(err)
+}
+
+// cobraUsage reports whether err is one of cobra's own about the command line, which have no type: an unknown verb, flags that exclude each
+// other or are required.
+func cobraUsage(err error) bool {
+	for _, begin := range []string{"unknown command", "if any flags in the group", "required flag(s)"} {
+		if strings.HasPrefix(err.Error(), begin) {
+			return true
+		}
+	}
+	return false
 }
 
 // ExitCode maps an error to the exit code.

@@ -13,7 +13,11 @@ import (
 
 func testRoot(ret error) *cobra.Command {
 	root := &cobra.Command{Use: "tool", Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error { return nil }}
-	root.AddCommand(&cobra.Command{Use: "do", Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error { return ret }})
+	do := &cobra.Command{Use: "do", Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error { return ret }}
+	do.Flags().Bool("hot", false, "")
+	do.Flags().Bool("cold", false, "")
+	do.MarkFlagsMutuallyExclusive("hot", "cold")
+	root.AddCommand(do)
 	return root
 }
 
@@ -30,6 +34,7 @@ func TestExitCodes(t *testing.T) {
 	f(nil, "", 0, "")
 	f(fmt.Errorf("disk on fire"), "do", 1, "tool: disk on fire")
 	f(nil, "do --wrong", 2, "unknown flag: --wrong\nRun 'tool do --help'")
+	f(nil, "do --hot --cold", 2, "[hot cold]")
 	f(nil, "do extra", 2, "Run 'tool do --help'")
 	f(nil, "dont", 2, "unknown command")
 	f(fault.New(fault.NotFound, "no pool web"), "do", 3, "no pool web")
