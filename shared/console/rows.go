@@ -126,7 +126,7 @@ func newPools(s status) []Pool {
 		name := in.Name + in.Pool
 		p := Pool{
 			Anchor: anchor("pool", id, name), Name: clean(name), Where: clean(id), Balance: clean(in.Balance),
-			Command: statusCommand(clean(s.Service)) + " -o json", JSON: fleetJSON(id),
+			Command: clean(s.Service) + " pool list", JSON: fleetJSON(id),
 		}
 		for _, b := range in.Members {
 			out := newBackend(p.Anchor, b)

@@ -80,6 +80,7 @@ func toySpec(name string) Spec[toyConfig] {
 type host struct {
 	dir    string
 	common string // YAML put before each daemon's own
+	admin  string // more of the section admin: ", key: value"
 }
 
 func newHost(t *testing.T, common string) *host {
@@ -89,14 +90,14 @@ func newHost(t *testing.T, common string) *host {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	return &host{dir, common}
+	return &host{dir: dir, common: common}
 }
 
 func (h *host) path(name string) string { return filepath.Join(h.dir, name) }
 
 func (h *host) write(t *testing.T, name, tail string) string {
 	t.Helper()
-	text := fmt.Sprintf("node: n1\nstate: %s\nadmin: {socket: %s}\n%s%s", h.path(name+".state"), h.path(name+".sock"), h.common, tail)
+	text := fmt.Sprintf("node: n1\nstate: %s\nadmin: {socket: %s%s}\n%s%s", h.path(name+".state"), h.path(name+".sock"), h.admin, h.common, tail)
 	file := h.path(name + ".yaml")
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)

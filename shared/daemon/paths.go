@@ -31,6 +31,25 @@ func SocketPath(name string) string {
 	return filepath.Join(firstDir("RUNTIME_DIRECTORY", base), name+".sock")
 }
 
+// runningSocket returns where a running daemon whose configuration names no socket is asked: SocketPath, or where its
+// unit puts the socket (below units), for somebody who has not the unit's environment.
+func runningSocket(name, units string) string {
+	path := SocketPath(name)
+	unit := filepath.Join(units, name, name+".sock")
+	if !exists(path) && exists(unit) {
+		return unit
+	}
+	return path
+}
+
+// unitSockets is above the directories that the units name as RuntimeDirectory.
+const unitSockets = "/run/everup"
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
 // firstDir returns the first of the directories systemd lists in the variable, or fallback.
 func firstDir(env, fallback string) string {
 	first, _, _ := strings.Cut(os.Getenv(env), ":")
