@@ -64,6 +64,12 @@ func (e endpoint) dial() string {
 	return net.JoinHostPort(host, strconv.Itoa(e.port))
 }
 
+// Check refuses what New would refuse of cfg, without making anything.
+func Check(cfg Config, env Env) error {
+	_, err := check(cfg, &env)
+	return err
+}
+
 // check completes cfg by its defaults and refuses what cannot work or is not safe, as fault.Config.
 func check(cfg Config, env *Env) (settings, error) {
 	s := settings{Config: cfg, mode: cfg.Mode}

@@ -231,6 +231,16 @@ func TestCommand(t *testing.T) {
 	f(0, "ok", "check", "-c", good)
 	f(78, bad+`:1:1: wrod: unknown key (did you mean "word"?)`, "check", "-c", bad)
 	f(78, bad+":2:14: log.level: ", "check", "-c", bad)
+	// What only the floor can tell is told by `check` too.
+	weak := h.path("weak.yaml")
+	f2 := func(text, want string) {
+		t.Helper()
+		os.WriteFile(weak, []byte(text), 0o600)
+		f(78, want, "check", "-c", weak)
+	}
+	f2("cluster: {fleet: demo, secrets: [tooshort]}\n", "weak.yaml:1:33: cluster.secrets: pki: secret 1 has 8 bytes")
+	f2("cluster: {fleet: demo, listen: '192.0.2.1:7941'}\n", "weak.yaml:1:32: cluster.listen: 192.0.2.1:7941 can be reached by others")
+	f2("bus: {mode: urls}\n", "weak.yaml:1:6: bus: mode urls takes 1 to 16 urls")
 	f(78, "bad.yaml:1:1", "-c", bad) // run is the default verb, and there is no last good one
 	f(78, "no such file", "run", "-c", h.path("none.yaml"))
 	f(0, "word: bye", "config", "show", "-c", good)
