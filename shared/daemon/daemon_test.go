@@ -29,7 +29,7 @@ import (
 // toyConfig is the configuration of a service that does next to nothing.
 type toyConfig struct {
 	Common `yaml:",inline"`
-	Word   string `yaml:"word" default:"hello" enum:"hello|bye|refused" doc:"What the toy says."`
+	Word   string `yaml:"word" default:"hello" enum:"hello|bye|refused|unmade" doc:"What the toy says."`
 }
 
 // toy is that service. It notes in which order it is called.
@@ -72,7 +72,12 @@ func (t *toy) Status() any {
 func toySpec(name string) Spec[toyConfig] {
 	return Spec[toyConfig]{
 		Name: name, Short: "A toy.", Common: func(c *toyConfig) *Common { return &c.Common },
-		New: func(c *toyConfig, env *Env) (Service[toyConfig], error) { return &toy{word: c.Word}, nil },
+		New: func(c *toyConfig, env *Env) (Service[toyConfig], error) {
+			if c.Word == "unmade" {
+				return nil, fault.New(fault.Config, "toy: nothing can be made of that word")
+			}
+			return &toy{word: c.Word}, nil
+		},
 	}
 }
 
@@ -263,30 +268,76 @@ func TestCommand(t *testing.T) {
 	f(0, "refused: ", "status", "-c", good)
 }
 
+// command runs `toy run` in this process, as main would, until stop is called; stop returns the exit code and the log.
+func (h *host) command(t *testing.T, args ...string) (stop func() (int, string)) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	var out bytes.Buffer
+	code := make(chan int, 1)
+	go func() {
+		code <- cli.Execute(ctx, Command(toySpec("toy")), append([]string{"run"}, args...), &out, &out)
+	}()
+	stop = sync.OnceValues(func() (int, string) { cancel(); return <-code, out.String() })
+	t.Cleanup(func() { stop() })
+	return stop
+}
+
+// becomesReady waits until toy answers that it is ready.
+func (h *host) becomesReady(t *testing.T) (s Status) {
+	t.Helper()
+	labtest.Eventually(t, 10*time.Second, "toy is ready", func() (err error) {
+		if s, err = ask[Status](t, h, "toy", "GET", "/v1/status"); err == nil && !s.Ready {
+			err = errors.New("not ready")
+		}
+		return err
+	})
+	return s
+}
+
 func TestLastGood(t *testing.T) {
 	h := newHost(t, "")
-	spec := toySpec("toy")
 	file := h.write(t, "toy", "word: bye\n")
-	l, why, err := bootConfig(spec, file, conf.Options{}, false)
-	if err != nil || why != nil {
-		t.Fatal(err, why)
+	runs := func(refusal string, args ...string) {
+		t.Helper()
+		stop := h.command(t, append([]string{"-c", file}, args...)...)
+		s := h.becomesReady(t)
+		if !strings.Contains(s.Config.Error, refusal) || refusal == "" && s.Config.Error != "" {
+			t.Errorf("status says %q, want %q", s.Config.Error, refusal)
+		}
+		if w := s.Detail.(map[string]any)["word"]; w != "bye" {
+			t.Errorf("runs with word %v", w)
+		}
+		if refusal != "" {
+			h.write(t, "toy", "word: bye\n")
+			if _, err := ask[ReloadResult](t, h, "toy", "POST", "/v1/reload"); err != nil {
+				t.Error(err)
+			}
+			if s = h.becomesReady(t); s.Worst != 0 || s.Config.Error != "" {
+				t.Errorf("after the file was mended: %+v", s)
+			}
+		}
+		if code, log := stop(); code != 0 {
+			t.Errorf("exit %d: %s", code, log)
+		}
 	}
-	in, stop := h.start(t, "toy", "word: bye\n")
-	keepLastGood(in.floor.State, l.Doc, &in.floor.Log)
-	stop()
-
+	refused := func(want string, args ...string) {
+		t.Helper()
+		var out bytes.Buffer
+		code := cli.Execute(t.Context(), Command(toySpec("toy")), append([]string{"run", "-c", file}, args...), &out, &out)
+		if code != 78 || !strings.Contains(out.String(), want) {
+			t.Errorf("exit %d: %s", code, out.String())
+		}
+	}
+	runs("")
 	h.write(t, "toy", "word: nonsense\n")
-	l, why, err = bootConfig(spec, file, conf.Options{}, false)
-	if err != nil || why == nil || l.Config.Word != "bye" {
-		t.Errorf("a bad file with a last good one: word %q, why %v, err %v", l.Config.Word, why, err)
-	}
-	if _, _, err = bootConfig(spec, file, conf.Options{}, true); !errors.Is(err, fault.Config) {
-		t.Errorf("--strict: %v", err)
-	}
+	runs("word: ")
+	h.write(t, "toy", "word: unmade\n") // only the service can tell
+	runs("nothing can be made")
+	h.write(t, "toy", "word: nonsense\n")
+	refused("word: ", "--strict")
 	os.Remove(file)
-	if _, _, err = bootConfig(spec, file, conf.Options{}, false); !errors.Is(err, fault.Config) {
-		t.Errorf("no file at all: %v", err)
-	}
+	refused("no such file")
+
 	kept := h.path("toy.state/" + lastGoodName)
 	b, err := os.ReadFile(kept)
 	if err != nil {
@@ -295,8 +346,14 @@ func TestLastGood(t *testing.T) {
 	b[len(b)/2] ^= 1
 	os.WriteFile(kept, b, 0o600)
 	h.write(t, "toy", "word: nonsense\n")
-	if _, _, err = bootConfig(spec, file, conf.Options{}, false); !errors.Is(err, fault.Config) || !errors.Is(err, fault.Corrupt) {
-		t.Errorf("a damaged last good one: %v", err)
+	refused("cannot be used either")
+	if err := os.Remove(kept); err != nil {
+		t.Fatal(err)
+	}
+	h.write(t, "toy", "word: unmade\n")
+	refused("nothing can be made") // and nothing was kept of it:
+	if _, err := os.Stat(kept); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a refused configuration was kept: %v", err)
 	}
 }
 

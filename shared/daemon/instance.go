@@ -41,6 +41,7 @@ type Instance[C any] struct {
 	now    Loaded[C]
 	loaded time.Time
 	reject error    // why the newest file was not taken; nil when it was
+	kept   bool     // now is the last good configuration, as the file was refused at the start
 	later  []string // sections that changed and need a restart
 }
 
@@ -130,6 +131,7 @@ func (i *Instance[C]) watchReady(ctx context.Context) error {
 	for {
 		if ok, _ := i.floor.Health.Ready(); ok {
 			i.floor.Bus.Emit("daemon-ready", "", map[string]any{"after_ms": time.Since(i.floor.started).Milliseconds()})
+			i.keepConfig()
 			close(i.ready)
 			return nil
 		}

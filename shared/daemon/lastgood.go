@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 
@@ -34,8 +35,11 @@ func keepLastGood(dir *state.Dir, doc *conf.Document, log *zerolog.Logger) {
 	}
 }
 
-// ParseLastGood reads the configuration kept under the state directory into cfg.
+// parseLastGood reads the configuration kept under the state directory into cfg; fault.NotFound where none was kept.
 func parseLastGood(stateDir string, into any, o conf.Options) (*conf.Document, error) {
+	if _, err := os.Stat(filepath.Join(stateDir, lastGoodName)); err != nil { // state.Open would make the directory
+		return nil, fault.Wrap(fault.NotFound, err, "daemon: no last good configuration")
+	}
 	dir, err := state.Open(stateDir)
 	if err != nil {
 		return nil, err
@@ -51,37 +55,67 @@ func parseLastGood(stateDir string, into any, o conf.Options) (*conf.Document, e
 // itemLastGood warns while a daemon runs on the configuration it kept, because the file is bad.
 const itemLastGood = "config.last-good"
 
-func warnLastGood(h *health.Registry, why error) {
-	h.Item(itemLastGood, health.Options{Title: "the daemon runs on the last good configuration, not on its file"}).
-		Warn(why.Error(), "mend the file, then reload")
-}
+var lastGoodItem = health.Options{Title: "the daemon runs on the last good configuration, not on its file"}
 
-// hasLastGood reports whether the state directory holds one, without touching it.
-func hasLastGood(stateDir string) bool {
-	_, err := os.Stat(filepath.Join(stateDir, lastGoodName))
-	return err == nil
-}
-
-// bootConfig reads path; where it is refused and a last good one exists, that one is taken and the refusal is returned
-// as why. A path that does not exist is never papered over: the operator named another file.
-func bootConfig[C any](spec Spec[C], path string, o conf.Options, strict bool) (l Loaded[C], why error, err error) {
-	l, err = readConfig[C](path, o)
-	if err == nil || strict || !errors.Is(err, fault.Config) || missing(path) {
-		return l, nil, err
+// boot reads path and makes the daemon. Where the file is refused, by its reader or by the service, and a last good one is
+// kept, the daemon is made from that one, and says so. A path that does not exist is never papered over: the
+// operator named another file.
+func boot[C any](spec Spec[C], path string, o conf.Options, strict bool, out io.Writer) (*Instance[C], error) {
+	load := func() (Loaded[C], error) { return readConfig[C](path, o) }
+	loaded, err := load()
+	if err == nil {
+		var inst *Instance[C]
+		if inst, err = New(spec, loaded, load, out); err == nil {
+			return inst, nil
+		}
 	}
-	dir := spec.Common(salvage[C](path, o)).State // the default where not even that can be read
+	if strict || !errors.Is(err, fault.Config) || missing(path) {
+		return nil, err
+	}
+	kept, keptErr := readLastGood(spec, path, o)
+	if errors.Is(keptErr, fault.NotFound) || keptErr == nil && loaded.Doc != nil && kept.Doc.Hash() == loaded.Doc.Hash() {
+		return nil, err
+	}
+	var inst *Instance[C]
+	if keptErr == nil {
+		inst, keptErr = New(spec, kept, load, out)
+	}
+	if keptErr != nil {
+		return nil, errors.Join(err, fault.Wrap(fault.Config, keptErr, "daemon: the last good configuration cannot be used either"))
+	}
+	inst.runsOnLastGood(err)
+	return inst, nil
+}
+
+// readLastGood reads the configuration kept in the state directory that path names, as far as path can be read.
+func readLastGood[C any](spec Spec[C], path string, o conf.Options) (Loaded[C], error) {
+	dir := spec.Common(salvage[C](path, o)).State
 	if dir == "" {
 		dir = StatePath(spec.Name)
 	}
-	if !hasLastGood(dir) {
-		return l, nil, err
+	c := new(C)
+	doc, err := parseLastGood(dir, c, o)
+	return Loaded[C]{Config: c, Doc: doc}, err
+}
+
+// runsOnLastGood makes the refusal of the file visible: in the log, the health, the status, the metrics and as an event.
+func (i *Instance[C]) runsOnLastGood(why error) {
+	i.mu.Lock()
+	i.reject, i.kept = why, true
+	i.mu.Unlock()
+	i.floor.Log.Error().Err(why).Msg("the configuration is refused: running on the last good one")
+	i.floor.Health.Item(itemLastGood, lastGoodItem).Warn(why.Error(), "mend the file, then reload")
+	i.emitRejected(why)
+}
+
+// keepConfig saves the configuration in force, once it has proved itself, for a boot with a bad file.
+func (i *Instance[C]) keepConfig() {
+	i.mu.Lock()
+	doc, kept := i.now.Doc, i.kept
+	i.mu.Unlock()
+	if !kept {
+		keepLastGood(i.floor.State, doc, &i.floor.Log)
 	}
-	kept := new(C)
-	doc, keptErr := parseLastGood(dir, kept, o)
-	if keptErr != nil {
-		return l, nil, errors.Join(err, fault.Wrap(fault.Config, keptErr, "daemon: the last good configuration cannot be used either"))
-	}
-	return Loaded[C]{Config: kept, Doc: doc}, err, nil
 }
 
 func missing(path string) bool {

@@ -72,21 +72,11 @@ func runCommand[C any](spec Spec[C], m *mainFlags) *cobra.Command {
 // runDaemon is the life of the process: read, open, supervise, stop.
 func runDaemon[C any](c *cobra.Command, spec Spec[C], m *mainFlags) error {
 	opts := options(spec.Name)
-	loaded, why, err := bootConfig(spec, m.path, opts, m.strict)
-	if err != nil {
-		return err
-	}
-	inst, err := New(spec, loaded, func() (Loaded[C], error) { return readConfig[C](m.path, opts) }, c.ErrOrStderr())
+	inst, err := boot(spec, m.path, opts, m.strict, c.ErrOrStderr())
 	if err != nil {
 		return err
 	}
 	log := inst.Env().Log
-	if why != nil {
-		log.Error().Err(why).Msg("the configuration is refused: running on the last good one")
-		warnLastGood(inst.Env().Health, why)
-	} else {
-		keepLastGood(inst.Env().State, loaded.Doc, &log)
-	}
 	log.Info().Str("version", buildinfo.Read().Version).Int("pid", os.Getpid()).Str("config", m.path).Msg("starting")
 	return run.Supervise(c.Context(), run.Life{
 		Log: log, Notify: run.NewNotifier(),

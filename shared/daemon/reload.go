@@ -49,7 +49,18 @@ func (i *Instance[C]) rejected(err error) {
 	i.reject = err
 	i.mu.Unlock()
 	i.floor.Health.Item(itemRejected, rejectedItem).Warn(err.Error(), "mend the file and reload; the daemon runs on with the configuration before")
-	i.floor.Bus.Emit("config-rejected", "", map[string]any{"error": err.Error()})
+	i.emitRejected(err)
+}
+
+// maxEventError bounds the text of a refusal in an event; status and log have all of it.
+const maxEventError = 4 << 10
+
+func (i *Instance[C]) emitRejected(err error) {
+	text := err.Error()
+	if len(text) > maxEventError {
+		text = strings.ToValidUTF8(text[:maxEventError], "") + "…"
+	}
+	i.floor.Bus.Emit("config-rejected", "", map[string]any{"error": text})
 }
 
 var rejectedItem = health.Options{Title: "the newest configuration was refused"}
@@ -57,12 +68,13 @@ var rejectedItem = health.Options{Title: "the newest configuration was refused"}
 func (i *Instance[C]) accepted(next Loaded[C]) ReloadResult {
 	i.mu.Lock()
 	prev := i.now
-	i.now, i.loaded, i.reject = next, time.Now(), nil
+	i.now, i.loaded, i.reject, i.kept = next, time.Now(), nil, false
 	i.later = needRestart(i.floor.common, *i.spec.Common(next.Config))
 	res := ReloadResult{Changed: prev.Doc.Hash() != next.Doc.Hash(), Hash: next.Doc.Hash(), Restart: i.later}
 	i.mu.Unlock()
 
 	i.floor.Health.Item(itemRejected, rejectedItem).OK()
+	i.floor.Health.Item(itemLastGood, lastGoodItem).OK()
 	restart := i.floor.Health.Item(itemRestart, health.Options{Title: "part of the configuration waits for a restart"})
 	if len(res.Restart) > 0 {
 		restart.Warn("sections "+strings.Join(res.Restart, ", "), "restart the daemon when it suits")
