@@ -166,7 +166,7 @@ func median(ds []time.Duration) time.Duration {
 	return s[len(s)/2]
 }
 
-// The bar: events flow again within 250 ms of the death of the host's server.
+// The bar: events flow again within 250 ms of the death of the host's server; four times that under the race detector.
 func TestTakeOverAfterKill(t *testing.T) {
 	for _, c := range []struct{ name, secret string }{{"clear", ""}, {"secret", secretA}} {
 		t.Run(c.name, func(t *testing.T) {
@@ -176,8 +176,8 @@ func TestTakeOverAfterKill(t *testing.T) {
 				t.Run(fmt.Sprint(i), func(t *testing.T) { pauses = append(pauses, takeOver(t, c.secret)) })
 			}
 			t.Logf("pauses after kill -9, one event each 5 ms: median %s, %v", median(pauses), pauses)
-			if m := median(pauses); m > 250*time.Millisecond {
-				t.Errorf("median pause %s, the bar is 250 ms", m)
+			if m, bar := median(pauses), slowdown*250*time.Millisecond; m > bar {
+				t.Errorf("median pause %s, the bar is %s", m, bar)
 			}
 		})
 	}
