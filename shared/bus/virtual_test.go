@@ -1,9 +1,12 @@
 package bus
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"os/exec"
 	"strconv"
 	"sync"
 	"testing"
@@ -70,6 +73,27 @@ func (m *machine) run(t *testing.T, service string, h *health.Registry) (*Bus, f
 	return b, func() { cancel(); wg.Wait() }
 }
 
+// bubbleVar names the test that a process of its own runs.
+const bubbleVar = "BUS_TEST_BUBBLE"
+
+// inBubble runs f in virtual time and in a process of its own: the NATS client pools its timers for the whole process, and one that was
+// made in a bubble must not be met by another bubble or outside.
+func inBubble(t *testing.T, f func(*testing.T)) {
+	t.Helper()
+	if os.Getenv(bubbleVar) == t.Name() {
+		synctest.Test(t, f)
+		return
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
+	cmd.Env = append(os.Environ(), bubbleVar+"="+t.Name())
+	out, err := cmd.CombinedOutput()
+	if err != nil || !bytes.Contains(out, []byte("--- PASS: "+t.Name())) {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
 func level(r *health.Registry, id string) health.Level {
 	for _, s := range r.Snapshot() {
 		if s.ID == id {
@@ -81,7 +105,7 @@ func level(r *health.Registry, id string) health.Level {
 
 // Three daemons; the holder closes; then the next; events flow each time, in virtual time.
 func TestVirtualRoles(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
 		var m machine
 		var fleet []*Bus
 		for _, service := range []string{"lbd", "dnsd", "logd"} {
@@ -127,7 +151,7 @@ func TestVirtualRoles(t *testing.T) {
 
 // bus.disconnected shows after 2 s without a connection, bus.foreign after 1 s, and both end with it.
 func TestVirtualHealth(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
 		m := machine{broken: true}
 		h := health.NewRegistry()
 		b, end := m.run(t, "lbd", h)
@@ -157,7 +181,7 @@ func TestVirtualHealth(t *testing.T) {
 
 // bus.slow-consumer stays for 30 s after the last event lost.
 func TestVirtualSlow(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
 		var m machine
 		h := health.NewRegistry()
 		b, end := m.run(t, "lbd", h)
@@ -192,7 +216,7 @@ func TestVirtualSlow(t *testing.T) {
 
 // A request under way when the connection ends is a time-out: whether it took effect is unknown.
 func TestVirtualLostRequest(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
 		var m machine
 		holder, endHolder := m.run(t, "lbd", nil)
 		defer endHolder()
@@ -236,7 +260,7 @@ func (d *diesAtOnce) dial(ctx context.Context, own *embedded) (*nats.Conn, error
 
 // A connection may end between its making and its use; the bus must not wait for an end it was not told of.
 func TestVirtualConnectionThatDiedAtOnce(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
 		var m machine
 		b, err := New(Config{Mode: "auto"}, Env{Fleet: "demo", Node: "n", Service: "lbd", Log: zerolog.Nop()})
 		if err != nil {
