@@ -48,9 +48,10 @@ type Fleet struct {
 	goodbye   sync.WaitGroup // list.Leave under way
 	reserve   reserve
 
-	changed   chan struct{} // the announcement is to be sent
-	dirty     chan struct{} // the snapshot is to be written
-	bulk      chan struct{} // big is not empty
+	changed   chan struct{}       // the announcement is to be sent
+	dirty     chan struct{}       // the snapshot is to be written
+	bulk      chan struct{}       // big is not empty
+	returned  chan netip.AddrPort // members that came back: states are exchanged with them at once
 	view      atomic.Pointer[View]
 	neighbour atomic.Int64 // members alive besides us
 
@@ -84,7 +85,8 @@ func New(cfg *Config, env Env) (*Fleet, error) {
 		kv: newStore(), leaves: newStore(),
 		up:      make(chan struct{}),
 		changed: make(chan struct{}, 1), dirty: make(chan struct{}, 1), bulk: make(chan struct{}, 1),
-		big: map[string]tagged{}, watchers: map[chan struct{}]struct{}{},
+		returned: make(chan netip.AddrPort, maxReturned),
+		big:      map[string]tagged{}, watchers: map[chan struct{}]struct{}{},
 	}
 	if cfg != nil {
 		f.cfg = *cfg

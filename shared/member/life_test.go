@@ -114,7 +114,9 @@ func TestLeaveBeatsRacingFailure(t *testing.T) {
 		}
 		r.net.HealAll()
 		for _, n := range others {
-			r.until(5*time.Second, "dead becomes left", func() bool { return n.stateOf(victim.self) == Left })
+			// At once by the exchange with a member that came back; where nobody noticed that the one told was cut off,
+			// by anti-entropy, whose first round ends at most two intervals after the start.
+			r.until(11*time.Second, "dead becomes left", func() bool { return n.stateOf(victim.self) == Left })
 		}
 		victim.start() // a new process of the name is welcome
 		r.agree(5*time.Second, r.nodes...)

@@ -63,6 +63,12 @@ func (f *Fleet) applyEventLocked(now time.Time, id ID, e event) bool {
 	if !ok {
 		f.rep.dropped.With("members").Inc()
 	}
+	if before == Dead && f.table.members[id].State == Alive {
+		select {
+		case f.returned <- e.addr:
+		default:
+		}
+	}
 	if changed && before != Alive {
 		f.rep.log.Info().Str("member", string(id)).Stringer("addr", e.addr).Msg("member up")
 	}

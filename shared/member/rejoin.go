@@ -10,6 +10,7 @@ import (
 
 // Bounds of joining.
 const (
+	maxReturned = 16               // members that came back and wait for an exchange; anti-entropy serves the others
 	maxDials    = 8                // joins at a time
 	maxTries    = 32               // addresses tried in one round
 	maxSeeds    = 256              // addresses that `join` may stand for
@@ -128,8 +129,25 @@ func (f *Fleet) rejoin(ctx context.Context) {
 		f.checkIsolated()
 		// Members of a healed partition must not all knock at the same moment.
 		wait := f.profile.rejoin*3/4 + rand.N(f.profile.rejoin/2)
-		if !sleep(ctx, wait) {
+		if !f.meetReturned(ctx, &d, wait) {
 			return
+		}
+	}
+}
+
+// meetReturned waits for d, and meanwhile exchanges states with members that gossip brought back: they missed what was
+// written meanwhile, and we what they wrote. False means ctx ended.
+func (f *Fleet) meetReturned(ctx context.Context, d *dialer, wait time.Duration) bool {
+	t := time.NewTimer(wait)
+	defer t.Stop()
+	for {
+		select {
+		case addr := <-f.returned:
+			d.start(ctx, addr)
+		case <-t.C:
+			return true
+		case <-ctx.Done():
+			return false
 		}
 	}
 }
