@@ -68,7 +68,7 @@ func (j *joiner) step(now time.Time, v View, peers []peer, seeds []netip.AddrPor
 			tries = appendNew(tries, s)
 		}
 	}
-	j.forget(seeds)
+	j.bound()
 	return j.bounded(tries)
 }
 
@@ -82,14 +82,13 @@ func (j *joiner) due(now time.Time, s netip.AddrPort, base time.Duration) bool {
 	return true
 }
 
-// forget drops what is kept of addresses that are no longer join addresses.
-func (j *joiner) forget(seeds []netip.AddrPort) {
-	if len(j.next) <= 2*maxSeeds {
-		return
+// bound keeps what is remembered of join addresses, which may change with every resolution, from growing for ever: the
+// pauses then begin anew.
+func (j *joiner) bound() {
+	if len(j.next) > 2*maxSeeds {
+		clear(j.next)
+		clear(j.pause)
 	}
-	clear(j.next)
-	clear(j.pause)
-	_ = seeds
 }
 
 func (j *joiner) random(tries, from []netip.AddrPort) []netip.AddrPort {
