@@ -36,8 +36,6 @@ func (c *Console) serveStream(w http.ResponseWriter, r *http.Request) {
 	pos, fresh := c.feed.parse(at)
 	s := &stream{c: c, w: w, rc: http.NewResponseController(w), pos: pos, fresh: fresh}
 	w.Header().Set("Content-Type", "text/event-stream")
-	// The server's time-out for reading a request would end the stream; not every ResponseWriter has one.
-	_ = s.rc.SetReadDeadline(time.Time{})
 	s.run(r.Context().Done())
 }
 
