@@ -80,7 +80,7 @@ func (i *Instance[C]) routes() error {
 	f.Admin.Handle("GET /v1/events", "The last events of this daemon (?n=), or with ?follow=1 those of the fleet as they come.", i.events)
 	f.Admin.Handle("GET /v1/config", "The configuration in force (?origin=1 with where each value came from).", i.showConfig)
 	f.Admin.Handle("POST /v1/reload", "Read the configuration again and swap to it.", func(ctx context.Context, _ *admin.Request) (any, error) {
-		return i.Reload(ctx)
+		return i.Reload(context.WithoutCancel(ctx)) // a caller who leaves does not cut it off half-way
 	})
 	return f.Bus.Handle("status", "What the daemon is doing.", func(context.Context, string, []byte) (any, error) {
 		return i.Status(), nil

@@ -23,6 +23,8 @@ import (
 	"github.com/everup/everup/shared/fault"
 	"github.com/everup/everup/shared/labtest"
 	"github.com/everup/everup/shared/member"
+	"github.com/everup/everup/shared/netio"
+	"github.com/everup/everup/shared/run"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -34,6 +36,9 @@ type toyConfig struct {
 
 // toy is that service. It notes in which order it is called.
 type toy struct {
+	fail chan struct{} // closed: Run fails
+	hold chan struct{} // not nil: Reload waits for it
+
 	mu     sync.Mutex
 	word   string
 	called []string
@@ -46,12 +51,21 @@ func (t *toy) note(what string) {
 }
 
 func (t *toy) Run(ctx context.Context) error {
-	<-ctx.Done()
+	select {
+	case <-ctx.Done():
+	case <-t.fail:
+		return fault.New(fault.Unavailable, "toy: broken")
+	}
 	t.note("ended")
 	return nil
 }
 
 func (t *toy) Reload(_ context.Context, c *toyConfig) error {
+	if t.hold != nil {
+		t.hold <- struct{}{}
+		<-t.hold
+		t.note("reloaded")
+	}
 	if c.Word == "refused" {
 		return fault.New(fault.Config, "toy: that word is refused")
 	}
@@ -76,7 +90,7 @@ func toySpec(name string) Spec[toyConfig] {
 			if c.Word == "unmade" {
 				return nil, fault.New(fault.Config, "toy: nothing can be made of that word")
 			}
-			return &toy{word: c.Word}, nil
+			return &toy{word: c.Word, fail: make(chan struct{})}, nil
 		},
 	}
 }
@@ -216,6 +230,90 @@ func TestReload(t *testing.T) {
 	h.write(t, "toy", "word: hello\n")
 	if _, err := ask[ReloadResult](t, h, "toy", "POST", "/v1/reload"); err != nil || word() != "hello" || in.Status().Config.Error != "" {
 		t.Errorf("a good file again: %v, %+v", err, in.Status().Config)
+	}
+}
+
+// A stop waits for the reload under way, and none begins after it: it could open what the drain has closed.
+func TestReloadAndStop(t *testing.T) {
+	h := newHost(t, "")
+	in, stop := h.start(t, "toy", "")
+	<-in.Ready()
+	toy := in.Service().(*toy)
+	toy.hold = make(chan struct{})
+	reloaded := make(chan error, 2)
+	reload := func() { _, err := in.Reload(t.Context()); reloaded <- err }
+	go reload()
+	<-toy.hold // the service is in Reload
+	stopped := make(chan struct{})
+	go func() { stop(); close(stopped) }()
+	<-in.taking.Done() // the stop has begun
+	go reload()
+	if err := <-reloaded; fault.Of(err) != fault.Unavailable {
+		t.Errorf("a reload during the stop: %v", err)
+	}
+	toy.hold <- struct{}{}
+	if err := <-reloaded; err != nil {
+		t.Errorf("the reload before the stop: %v", err)
+	}
+	<-stopped
+	if d := cmp.Diff([]string{"reloaded", "drained", "ended"}, toy.called); d != "" {
+		t.Errorf("order: -want +got\n%s", d)
+	}
+}
+
+// What is left to be done for a service that has ended is nothing: no pause, no drain.
+func TestServiceFails(t *testing.T) {
+	labtest.LeakCheck(t)
+	h := newHost(t, "limits: {not_ready: 5m}\n")
+	l, err := readConfig[toyConfig](h.write(t, "toy", ""), conf.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, err := New(toySpec("toy"), l, nil, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	toy := in.Service().(*toy)
+	close(toy.fail)
+	err = run.Supervise(t.Context(), run.Life{Log: in.Env().Log, Serve: in.Run, Ready: in.Ready(), Stop: in.StopSteps(), Signals: make(chan os.Signal)})
+	if fault.Of(err) != fault.Unavailable || !strings.Contains(err.Error(), "toy: broken") {
+		t.Errorf("ended with %v", err)
+	}
+	if len(toy.called) != 0 {
+		t.Errorf("after the end: %v", toy.called)
+	}
+	if _, err := os.Stat(h.path("toy.sock")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the admin socket is left behind: %v", err)
+	}
+}
+
+// A service that cannot be made leaves nothing: no socket, no lock, no goroutine of a subscription.
+func TestServiceCannotBeMade(t *testing.T) {
+	labtest.LeakCheck(t)
+	h := newHost(t, "")
+	l, err := readConfig[toyConfig](h.write(t, "toy", ""), conf.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	spec := toySpec("toy")
+	spec.New = func(_ *toyConfig, env *Env) (Service[toyConfig], error) {
+		if _, err := env.Bus.Subscribe("", "", func(bus.Event) {}); err != nil {
+			t.Error(err)
+		}
+		if _, err := env.Net.Listen("x", "unix", h.path("x.sock"), netio.Options{}); err != nil {
+			t.Error(err)
+		}
+		return nil, fault.New(fault.Conflict, "toy: no")
+	}
+	for range 2 { // the second finds all free again
+		if _, err = New(spec, l, nil, io.Discard); err == nil || err.Error() != "toy: no" {
+			t.Errorf("made: %v", err)
+		}
+	}
+	for _, name := range []string{"x.sock", "toy.sock"} {
+		if _, err := os.Stat(h.path(name)); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s is left behind: %v", name, err)
+		}
 	}
 }
 

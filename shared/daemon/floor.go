@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"context"
 	"io"
 	"net"
 	"net/netip"
@@ -146,6 +147,10 @@ func (f *floor) openFleet() error {
 			f.Announce(func(a *member.Announcement) { a.Bus = at })
 		},
 	})
+	if err == nil {
+		// Ends the subscriptions of a service that could not be made; after Run it does nothing.
+		f.closers = append(f.closers, func() { f.Bus.Close(context.Background()) })
+	}
 	return err
 }
 

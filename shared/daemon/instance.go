@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -35,7 +36,10 @@ type Instance[C any] struct {
 	ctx     context.Context
 	closed  sync.Once
 
-	reloading sync.Mutex // one reload at a time
+	taking     context.Context // ends when the stop begins: no reload begins after it
+	endReloads context.CancelFunc
+	reloading  chan struct{} // holds a token while a reload is under way, and once no more may come
+	done       chan struct{} // closed when Run has returned
 
 	mu     sync.Mutex // guards what follows
 	now    Loaded[C]
@@ -52,8 +56,12 @@ func New[C any](spec Spec[C], cfg Loaded[C], load Loader[C], out io.Writer) (*In
 	if err != nil {
 		return nil, err
 	}
-	i := &Instance[C]{spec: spec, floor: f, load: load, ready: make(chan struct{}), now: cfg, loaded: time.Now()}
+	i := &Instance[C]{
+		spec: spec, floor: f, load: load, now: cfg, loaded: time.Now(),
+		ready: make(chan struct{}), reloading: make(chan struct{}, 1), done: make(chan struct{}),
+	}
 	i.ctx, i.stop = context.WithCancel(context.Background())
+	i.taking, i.endReloads = context.WithCancel(i.ctx)
 	f.Announce(i.announceConfig)
 	i.registerConfigMetrics()
 	if i.service, err = spec.New(cfg.Config, &f.Env); err != nil {
@@ -77,6 +85,7 @@ func New[C any](spec Spec[C], cfg Loaded[C], load Loader[C], out io.Writer) (*In
 // Run serves until ctx ends or a part fails, then releases everything. It does not drain: see StopSteps.
 func (i *Instance[C]) Run(ctx context.Context) error {
 	f := i.floor
+	defer close(i.done)
 	defer i.closed.Do(f.close)
 	defer context.AfterFunc(ctx, i.stop)()
 	defer i.stop()
@@ -109,10 +118,7 @@ func (i *Instance[C]) Run(ctx context.Context) error {
 	i.closeBus()
 	floor.Cancel()
 	floorErr := <-failed
-	if serviceErr != nil {
-		return serviceErr
-	}
-	return floorErr
+	return errors.Join(floorErr, serviceErr) // a floor that failed may be why the service did
 }
 
 // closeBus lets the last events out and hands the server role on.
@@ -152,15 +158,21 @@ func (i *Instance[C]) Env() *Env { return &i.floor.Env }
 // Service returns the running service.
 func (i *Instance[C]) Service() Service[C] { return i.service }
 
-// StopSteps returns the orderly end, to be run before Run's context is cancelled; the last step cancels it.
+// reloadEnd is how long a reload under way may take to end when the daemon stops.
+const reloadEnd = 5 * time.Second
+
+// StopSteps returns the orderly end, to be run before Run's context is cancelled. Where Run has returned by itself there
+// is nothing left to be put in order, and the steps do nothing.
 func (i *Instance[C]) StopSteps() []run.Step {
 	f, lim := i.floor, i.floor.common.Limits
-	return []run.Step{
+	steps := []run.Step{
 		{Name: "not ready", Timeout: lim.NotReady.Std() + time.Second, Do: func(ctx context.Context) error {
 			f.Health.SetDraining("the daemon stops")
+			i.endReloads()
 			f.Bus.Emit("daemon-stopping", "", nil)
-			return sleep(ctx, lim.NotReady.Std())
+			return i.sleep(ctx, lim.NotReady.Std())
 		}},
+		{Name: "end a reload", Timeout: reloadEnd, Do: i.lastReload},
 		{Name: "leave the fleet", Timeout: 3 * time.Second, Do: f.Fleet.Leave},
 		{Name: "drain", Timeout: lim.Drain.Std() + time.Second, Do: func(ctx context.Context) error {
 			ctx, cancel := context.WithTimeout(ctx, lim.Drain.Std())
@@ -168,15 +180,38 @@ func (i *Instance[C]) StopSteps() []run.Step {
 			return i.service.Drain(ctx)
 		}},
 	}
+	for n, s := range steps {
+		steps[n].Do = func(ctx context.Context) error {
+			select {
+			case <-i.done:
+				return nil
+			default:
+				return s.Do(ctx)
+			}
+		}
+	}
+	return steps
 }
 
-// sleep waits for d or until ctx ends.
-func sleep(ctx context.Context, d time.Duration) error {
+// lastReload waits for a reload under way, so that none opens what the drain has closed.
+func (i *Instance[C]) lastReload(ctx context.Context) error {
+	select {
+	case i.reloading <- struct{}{}: // kept: no other may begin
+		return nil
+	case <-ctx.Done():
+		return fault.Wrap(fault.Timeout, ctx.Err(), "daemon: wait for a reload")
+	}
+}
+
+// sleep waits for d, or until ctx ends or Run has returned.
+func (i *Instance[C]) sleep(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
+	case <-i.done:
+		return nil
 	case <-t.C:
 		return nil
 	}

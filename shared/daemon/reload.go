@@ -26,13 +26,19 @@ type ReloadResult struct {
 }
 
 // Reload reads the configuration again and swaps to it. A configuration that is refused changes nothing: the error says
-// why (all of it), an event and a health item keep saying it until a good one is read.
+// why (all of it), an event and a health item keep saying it until a good one is read. Reloads follow one another; once the
+// daemon stops they are refused (fault.Unavailable), and ctx of the one under way ends.
 func (i *Instance[C]) Reload(ctx context.Context) (ReloadResult, error) {
 	if i.load == nil {
 		return ReloadResult{}, fault.New(fault.Unsupported, "daemon: this instance was started without a file")
 	}
-	i.reloading.Lock()
-	defer i.reloading.Unlock()
+	if err := i.beginReload(ctx); err != nil {
+		return ReloadResult{}, err
+	}
+	defer func() { <-i.reloading }()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(i.taking, cancel)()
 	next, err := i.load()
 	if err == nil {
 		err = i.service.Reload(ctx, next.Config)
@@ -42,6 +48,21 @@ func (i *Instance[C]) Reload(ctx context.Context) (ReloadResult, error) {
 		return ReloadResult{}, err
 	}
 	return i.accepted(next), nil
+}
+
+// beginReload waits for the reload under way.
+func (i *Instance[C]) beginReload(ctx context.Context) error {
+	select {
+	case i.reloading <- struct{}{}:
+		if i.taking.Err() == nil {
+			return nil
+		}
+		<-i.reloading
+	case <-i.taking.Done():
+	case <-ctx.Done():
+		return fault.Wrap(fault.Timeout, ctx.Err(), "daemon: wait for the reload under way")
+	}
+	return fault.New(fault.Unavailable, "daemon: no reload: the daemon stops")
 }
 
 func (i *Instance[C]) rejected(err error) {
