@@ -60,37 +60,44 @@ type Endpoint struct {
 }
 
 // Load is how busy a node is, in per cent.
-type Load struct{ CPU, IOWait, Mem, Disk uint8 }
-
-// Announcement is what a member tells the others of itself.
-type Announcement struct {
-	Health    health.Level
-	Draining  bool
-	Weight    uint16 // 0 to 1000, 100 is normal
-	Load      Load
-	Config    uint64         // first 8 bytes of the configuration's hash
-	Endpoints []Endpoint     // at most 12
-	Bus       netip.AddrPort // route address while this process runs the host's bus server, else zero
+type Load struct {
+	CPU    uint8 `json:"cpu"`
+	IOWait uint8 `json:"iowait"`
+	Mem    uint8 `json:"mem"`
+	Disk   uint8 `json:"disk"`
 }
 
-// Member is a copy of what is known of one.
+// Announcement is what a member tells the others of itself. In JSON, numbers of 64 bits are strings: many readers keep no
+// more than 53 bits of a number.
+type Announcement struct {
+	Health    health.Level   `json:"health"` // "ok", "warn" or "fail"
+	Draining  bool           `json:"draining,omitempty"`
+	Weight    uint16         `json:"weight"` // 0 to 1000, 100 is normal
+	Load      Load           `json:"load"`
+	Config    uint64         `json:"config,omitempty,string"` // first 8 bytes of the configuration's hash
+	Endpoints []Endpoint     `json:"endpoints,omitempty"`     // at most 12
+	Bus       netip.AddrPort `json:"bus,omitzero"`            // route address while this process runs the host's bus server, else zero
+}
+
+// Member is a copy of what is known of one. Its JSON is part of what `everup status -o json` and the admin API print; the
+// fields of its announcement stand beside its own.
 type Member struct {
-	ID         ID
-	Node       string
-	Service    string
-	Zone       string
-	Version    string
-	Addr       netip.AddrPort // gossip address
-	State      State
-	Since      time.Time // of State
-	Generation uint64    // start of the process, ns: a restarted member differs
+	ID         ID             `json:"id"`
+	Node       string         `json:"node"`
+	Service    string         `json:"service"`
+	Zone       string         `json:"zone,omitempty"`
+	Version    string         `json:"version"`
+	Addr       netip.AddrPort `json:"addr,omitzero"`     // gossip address
+	State      State          `json:"state"`             // "alive", "dead" or "left"
+	Since      time.Time      `json:"since"`             // of State
+	Generation uint64         `json:"generation,string"` // start of the process, ns: a restarted member differs
 	Announcement
 }
 
 // View is a consistent copy of the fleet, sorted by ID. Members that died or left stay for 24 h.
 type View struct {
-	Self    ID
-	Members []Member
+	Self    ID       `json:"self"`
+	Members []Member `json:"members"`
 }
 
 // Alive returns the members of service that are alive ("" means all).
@@ -128,10 +135,24 @@ func (s State) String() string {
 	return "unknown"
 }
 
+// MarshalText gives String's form, also in JSON.
+func (s State) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// UnmarshalText reads what MarshalText wrote; a word of a later version is the state unknown.
+func (s *State) UnmarshalText(b []byte) error {
+	*s = 0
+	for _, v := range []State{Alive, Dead, Left} {
+		if string(b) == v.String() {
+			*s = v
+		}
+	}
+	return nil
+}
+
 // Entry is one value of the replicated state.
 type Entry struct {
-	Key   string
-	Value []byte // nil: deleted
-	Time  time.Time
-	By    string // node
+	Key   string    `json:"key"`
+	Value []byte    `json:"value"` // nil: deleted
+	Time  time.Time `json:"time"`
+	By    string    `json:"by"` // node
 }
