@@ -2,22 +2,26 @@ package daemon
 
 import (
 	"context"
+	"time"
 
+	"github.com/everup/everup/shared/bus"
 	"github.com/everup/everup/shared/health"
-	"github.com/everup/everup/shared/member"
 )
 
 // eventer turns what the floor sees into events: alert-raised and alert-cleared from health items, member-up, -down and
-// -left from gossip. Every daemon sees the same members, so only one of them speaks: the alive member with the smallest
-// id. When a partition splits the fleet each side has one, which is right: each side's subscribers hear of it.
+// -left from gossip (see teller).
 type eventer struct {
-	f       *floor
-	levels  map[string]health.Level
-	members map[member.ID]member.Member
+	f      *floor
+	levels map[string]health.Level
+	tell   *teller
+	heard  chan bus.Event // events of members that someone told
 }
 
+// heardQueue bounds the events of members not looked at yet; one that is lost may be told twice.
+const heardQueue = 256
+
 func newEventer(f *floor) *eventer {
-	return &eventer{f: f, levels: map[string]health.Level{}, members: map[member.ID]member.Member{}}
+	return &eventer{f: f, levels: map[string]health.Level{}, tell: newTeller(), heard: make(chan bus.Event, heardQueue)}
 }
 
 func (e *eventer) run(ctx context.Context) error {
@@ -25,25 +29,57 @@ func (e *eventer) run(ctx context.Context) error {
 	defer stopItems()
 	view, stopView := e.f.Fleet.Watch()
 	defer stopView()
-	e.compareMembers(e.f.Fleet.View()) // the first look is knowledge, not news
+	stopListening, err := e.listen()
+	if err != nil {
+		return err
+	}
+	defer stopListening()
+	e.emit(e.compareHealth(e.f.Health.Snapshot())) // what was raised before this loop ran
+	e.emit(e.tell.look(time.Now(), e.f.Fleet.View()))
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-items:
-			for _, ev := range e.compareHealth(e.f.Health.Snapshot()) {
-				e.f.Bus.Emit(ev.kind, ev.object, ev.data)
-			}
+			e.emit(e.compareHealth(e.f.Health.Snapshot()))
 		case <-view:
-			v := e.f.Fleet.View()
-			news := e.compareMembers(v)
-			if !speaks(v) {
-				continue
-			}
-			for _, ev := range news {
-				e.f.Bus.Emit(ev.kind, ev.object, ev.data)
-			}
+			e.emit(e.tell.look(time.Now(), e.f.Fleet.View()))
+		case ev := <-e.heard:
+			e.tell.hear(time.Now(), ev)
 		}
+	}
+}
+
+// listen follows what others tell of members. A daemon that stands alone has nobody to listen to.
+func (e *eventer) listen() (stop func(), err error) {
+	var stops []func()
+	stop = func() {
+		for _, s := range stops {
+			s()
+		}
+	}
+	if e.f.common.Cluster == nil {
+		return stop, nil
+	}
+	for _, kind := range []string{memberUp, memberDown, memberLeft} {
+		cancel, err := e.f.Bus.Subscribe("", kind, func(ev bus.Event) {
+			select {
+			case e.heard <- ev:
+			default:
+			}
+		})
+		if err != nil {
+			stop()
+			return nil, err
+		}
+		stops = append(stops, cancel)
+	}
+	return stop, nil
+}
+
+func (e *eventer) emit(all []news) {
+	for _, n := range all {
+		e.f.Bus.Emit(n.kind, n.object, n.data)
 	}
 }
 
@@ -79,53 +115,4 @@ func (e *eventer) compareHealth(items []health.Status) []news {
 		}
 	}
 	return out
-}
-
-// compareMembers returns who came, died or left since the last call.
-func (e *eventer) compareMembers(v member.View) []news {
-	var out []news
-	seen := make(map[member.ID]bool, len(v.Members))
-	for _, m := range v.Members {
-		seen[m.ID] = true
-		was, known := e.members[m.ID]
-		e.members[m.ID] = m
-		if m.ID == v.Self || known && was.State == m.State && was.Generation == m.Generation {
-			continue
-		}
-		if kind := memberEvent(m.State); kind != "" && (known || m.State == member.Alive) {
-			out = append(out, news{kind, string(m.ID), memberData(m)})
-		}
-	}
-	for id := range e.members {
-		if !seen[id] {
-			delete(e.members, id)
-		}
-	}
-	return out
-}
-
-func memberEvent(s member.State) string {
-	switch s {
-	case member.Alive:
-		return "member-up"
-	case member.Dead:
-		return "member-down"
-	case member.Left:
-		return "member-left"
-	}
-	return ""
-}
-
-func memberData(m member.Member) any {
-	return map[string]any{"node": m.Node, "service": m.Service, "addr": m.Addr, "version": m.Version, "generation": m.Generation}
-}
-
-// speaks reports whether this daemon is the one that tells of members.
-func speaks(v member.View) bool {
-	for _, m := range v.Members { // sorted by id
-		if m.State == member.Alive {
-			return m.ID == v.Self
-		}
-	}
-	return false
 }
