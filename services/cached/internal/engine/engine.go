@@ -7,6 +7,7 @@ package engine
 
 import (
 	"container/list"
+	"slices"
 	"strconv"
 	"sync"
 )
@@ -54,7 +55,8 @@ type entry struct {
 	Item
 }
 
-func (e *entry) size() int64 { return int64(len(e.key)+len(e.Value)) + overhead }
+// size counts a value's capacity: the allocator rounds up, by a quarter at worst.
+func (e *entry) size() int64 { return int64(len(e.key)+cap(e.Value)) + overhead }
 
 // Store is the cache. Safe for concurrent use.
 type Store struct {
@@ -102,7 +104,7 @@ func (s *Store) Get(now int64, key []byte) (Item, bool) {
 	return Item{}, false
 }
 
-// Touch changes when the item dies and returns it as it is then. A gat counts as a get, a touch does not.
+// Touch changes when the item dies and returns it as it is then. Neither gat nor touch counts as a get, as with memcached.
 func (s *Store) Touch(now int64, key []byte, expires int64) (Item, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -158,8 +160,7 @@ func (s *Store) Set(now int64, mode Mode, key []byte, it Item) Result {
 }
 
 func concat(a, b []byte) []byte {
-	out := make([]byte, 0, len(a)+len(b))
-	return append(append(out, a...), b...)
+	return append(append(slices.Grow([]byte(nil), len(a)+len(b)), a...), b...)
 }
 
 // Refuse forgets key, because a newer value was sent that cannot be stored: an old one must not live on in its place.

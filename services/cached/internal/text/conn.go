@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -32,10 +33,13 @@ type Conn struct {
 	w     *bufio.Writer
 	store *engine.Store
 	o     Options
-	words [][]byte // room for fields
+	words [][]byte // room for fields: at most maxFields
 	long  []byte   // a multiget longer than the reader's buffer
 	out   []byte
 }
+
+// keepLong is the room for a long multiget that a connection keeps between commands: an idle one must not hold a megabyte.
+const keepLong = 16 << 10
 
 // NewConn returns a connection that Serve serves.
 func NewConn(c net.Conn, s *engine.Store, o Options) *Conn {
@@ -65,6 +69,9 @@ func (c *Conn) Serve() error {
 		line, err := c.line()
 		if err == nil {
 			err = c.command(line)
+		}
+		if cap(c.long) > keepLong {
+			c.long = nil
 		}
 		// One write per batch of pipelined requests.
 		if err == nil && c.r.Buffered() == 0 {
@@ -135,23 +142,34 @@ func (c *Conn) answer(quiet bool, line string) {
 
 // command runs one line. Its error ends the connection.
 func (c *Conn) command(line []byte) error {
-	c.words = fields(c.words[:0], line)
-	f := c.words
-	if len(f) == 0 {
+	first, rest := cutField(line)
+	name := string(first)
+	if name == "" {
 		c.reply(errUnknown)
 		return nil
 	}
-	name := string(f[0])
 	c.o.Count(name)
 	switch name {
 	case "get":
-		c.get(f, false)
+		c.get(rest, false)
+		return nil
 	case "gets":
-		c.get(f, true)
+		c.get(rest, true)
+		return nil
 	case "gat":
-		c.getTouch(f, false)
+		c.getTouch(rest, false)
+		return nil
 	case "gats":
-		c.getTouch(f, true)
+		c.getTouch(rest, true)
+		return nil
+	}
+	c.words = fields(c.words[:0], line)
+	return c.fixed(name, c.words)
+}
+
+// fixed runs a command with a fixed number of arguments; f holds the command first.
+func (c *Conn) fixed(name string, f [][]byte) error {
+	switch name {
 	case "set":
 		return c.set(f, engine.Set)
 	case "add":
@@ -197,52 +215,57 @@ func (c *Conn) unknown(f [][]byte) error {
 	return nil
 }
 
-func (c *Conn) get(f [][]byte, withCAS bool) {
-	if len(f) < 2 {
+func (c *Conn) get(keys []byte, withCAS bool) {
+	if k, _ := cutField(keys); k == nil {
 		c.reply(errUnknown)
 		return
 	}
-	c.values(f[1:], withCAS, c.store.Get)
+	c.values(keys, withCAS, c.store.Get)
 }
 
-func (c *Conn) getTouch(f [][]byte, withCAS bool) {
-	if len(f) < 2 {
+func (c *Conn) getTouch(args []byte, withCAS bool) {
+	exptime, keys := cutField(args)
+	if exptime == nil {
 		c.reply(errUnknown)
 		return
 	}
-	at, ok := expiry(c.o.Now(), f[1]) // without a key behind it: END
+	at, ok := expiry(c.o.Now(), exptime) // without a key behind it: END
 	if !ok {
 		c.reply(errExptime)
 		return
 	}
-	c.values(f[2:], withCAS, func(now int64, key []byte) (engine.Item, bool) { return c.store.Touch(now, key, at) })
+	c.values(keys, withCAS, func(now int64, key []byte) (engine.Item, bool) { return c.store.Touch(now, key, at) })
 }
 
-func (c *Conn) values(keys [][]byte, withCAS bool, find func(int64, []byte) (engine.Item, bool)) {
-	for _, k := range keys {
+// values answers for the keys of a line. They are cut out of it one by one: a line of a megabyte has half a million, and
+// a list of them would take many times the line's room.
+func (c *Conn) values(keys []byte, withCAS bool, find func(int64, []byte) (engine.Item, bool)) {
+	for k, rest := cutField(keys); k != nil; k, rest = cutField(rest) {
 		if len(k) > maxKey {
 			c.reply(errFormat) // and none of the values
 			return
 		}
 	}
 	now := c.o.Now()
-	for _, k := range keys {
-		it, ok := find(now, k)
-		if !ok {
-			continue
+	for k, rest := cutField(keys); k != nil; k, rest = cutField(rest) {
+		if it, ok := find(now, k); ok {
+			c.value(k, it, withCAS)
 		}
-		b := append(append(c.out[:0], "VALUE "...), k...)
-		b = strconv.AppendUint(append(b, ' '), uint64(it.Flags), 10)
-		b = strconv.AppendUint(append(b, ' '), uint64(len(it.Value)), 10)
-		if withCAS {
-			b = strconv.AppendUint(append(b, ' '), it.CAS, 10)
-		}
-		c.out = append(b, "\r\n"...)
-		c.w.Write(c.out)
-		c.w.Write(it.Value)
-		c.w.WriteString("\r\n")
 	}
 	c.reply("END")
+}
+
+func (c *Conn) value(key []byte, it engine.Item, withCAS bool) {
+	b := append(append(c.out[:0], "VALUE "...), key...)
+	b = strconv.AppendUint(append(b, ' '), uint64(it.Flags), 10)
+	b = strconv.AppendUint(append(b, ' '), uint64(len(it.Value)), 10)
+	if withCAS {
+		b = strconv.AppendUint(append(b, ' '), it.CAS, 10)
+	}
+	c.out = append(b, "\r\n"...)
+	c.w.Write(c.out)
+	c.w.Write(it.Value)
+	c.w.WriteString("\r\n")
 }
 
 // set reads the line and the data block behind it.
@@ -261,22 +284,42 @@ func (c *Conn) set(f [][]byte, mode engine.Mode) error {
 	if int64(a.length) > c.store.MaxItem() {
 		return c.refuse(key, mode, a)
 	}
-	data := make([]byte, a.length+2)
-	if _, err := io.ReadFull(c.r, data); err != nil {
+	value, err := readValue(c.r, a.length)
+	if err != nil {
 		return err
 	}
-	if string(data[a.length:]) != "\r\n" {
+	var end [2]byte
+	if _, err := io.ReadFull(c.r, end[:]); err != nil {
+		return err
+	}
+	if string(end[:]) != "\r\n" {
 		c.answer(a.quiet, errChunk)
 		return nil
 	}
-	// Capacity is cut too: an append must not write into bytes that a reply in flight shows.
-	it := engine.Item{Value: data[:a.length:a.length], Flags: a.flags, Expires: a.expires, CAS: a.cas}
+	it := engine.Item{Value: value, Flags: a.flags, Expires: a.expires, CAS: a.cas}
 	res := c.store.Set(now, mode, key, it)
 	if res == engine.TooLarge && mode == engine.Set {
 		c.store.Refuse(key)
 	}
 	c.answer(a.quiet, resultLine(res))
 	return nil
+}
+
+// firstPart is what a value gets before any of it has come.
+const firstPart = 64 << 10
+
+// readValue reads n bytes into memory of their own, taken as they come: a length alone, which costs the sender nothing, costs
+// little here too. The capacity is all that the allocator gave, so that the store can account for it.
+func readValue(r io.Reader, n int) ([]byte, error) {
+	v := slices.Grow([]byte(nil), min(n, firstPart))
+	for {
+		got, err := io.ReadFull(r, v[len(v):min(n, cap(v))])
+		v = v[:len(v)+got]
+		if err != nil || len(v) == n {
+			return v, err
+		}
+		v = append(slices.Grow([]byte(nil), min(n, 4*len(v))), v...)
+	}
 }
 
 // refuse swallows a value that is too large without holding it.

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -198,3 +199,87 @@ func (b *bytesConn) Read(p []byte) (int, error)       { return b.Reader.Read(p) 
 func (b *bytesConn) Write(p []byte) (int, error)      { return len(p), nil }
 func (b *bytesConn) SetReadDeadline(time.Time) error  { return nil }
 func (b *bytesConn) SetWriteDeadline(time.Time) error { return nil }
+
+// heap returns the bytes that are reachable.
+func heap() int64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
+
+// Serve ends when the reader does; the connection's buffers are still there to be weighed, as those of an idle client are.
+func served(s *engine.Store, in io.Reader) *Conn {
+	c := NewConn(&readerConn{Reader: in}, s, Options{Now: fixed, Flushed: func(int64) {}, Count: func(string) {}})
+	c.Serve()
+	return c
+}
+
+// readerConn is a connection that sends what it reads and takes whatever comes.
+type readerConn struct {
+	net.Conn
+	io.Reader
+}
+
+func (r *readerConn) Read(p []byte) (int, error)       { return r.Reader.Read(p) }
+func (r *readerConn) Write(p []byte) (int, error)      { return len(p), nil }
+func (r *readerConn) SetReadDeadline(time.Time) error  { return nil }
+func (r *readerConn) SetWriteDeadline(time.Time) error { return nil }
+
+func TestAnIdleConnectionHoldsNoLongLine(t *testing.T) {
+	line := "get" + strings.Repeat(" a", 500_000) + "\r\n"
+	s := engine.New(1<<20, 1<<16)
+	before := heap()
+	c := served(s, strings.NewReader(line))
+	if held := heap() - before; held > 100<<10 {
+		t.Errorf("a connection holds %d bytes after a long multiget", held)
+	}
+	runtime.KeepAlive(c)
+	runtime.KeepAlive(line)
+}
+
+// A long multiget may cost its own room a few times over, not a multiple for each key.
+func TestALongMultigetIsNotListed(t *testing.T) {
+	line := "get" + strings.Repeat(" a", 500_000) + "\r\n"
+	s := engine.New(1<<20, 1<<16)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	served(s, strings.NewReader(line))
+	runtime.ReadMemStats(&after)
+	if took := after.TotalAlloc - before.TotalAlloc; took > uint64(8*len(line)) {
+		t.Errorf("a line of %d bytes took %d", len(line), took)
+	}
+}
+
+func TestAPromisedValueTakesNoMemory(t *testing.T) {
+	s := engine.New(1<<30, 1<<28)
+	in, out := io.Pipe()
+	done := make(chan struct{})
+	before := heap()
+	go func() { served(s, in); close(done) }()
+	io.WriteString(out, "set a 0 0 268435456\r\nx") // the reader has it all when the next write begins to be read
+	io.WriteString(out, "y")
+	if held := heap() - before; held > 1<<20 {
+		t.Errorf("a value that has not come holds %d bytes", held)
+	}
+	out.Close()
+	<-done
+}
+
+// Sizes that the allocator rounds up are paid for in full.
+func TestValuesAreAccountedFor(t *testing.T) {
+	for _, size := range []int{4096, 8192, 20_000, 33_000, 70_000} {
+		s := engine.New(1<<30, 1<<20)
+		n := 16 << 20 / size
+		var in bytes.Buffer
+		for i := range n {
+			fmt.Fprintf(&in, "set key%d 0 0 %d noreply\r\n%s\r\n", i, size, strings.Repeat("x", size))
+		}
+		before := heap()
+		served(s, &in)
+		if st, held := s.Stats(), heap()-before; st.Items != n || st.Bytes < held-held/100 {
+			t.Errorf("%d values of %d bytes: %d items, accounted for %d bytes, the heap holds %d", n, size, st.Items, st.Bytes, held)
+		}
+		runtime.KeepAlive(&in)
+	}
+}

@@ -31,19 +31,25 @@ const (
 	errTooLarge = "SERVER_ERROR object too large for cache"
 )
 
-// fields splits a line at spaces into dst's room.
+// maxFields bounds the fields of a line: more than any command but the gets takes, so that a line of too many is seen as one.
+const maxFields = 16
+
+// cutField cuts the first field, at spaces, out of line; nil when there is none.
+func cutField(line []byte) (field, rest []byte) {
+	line = bytes.TrimLeft(line, " ")
+	if len(line) == 0 {
+		return nil, nil
+	}
+	if i := bytes.IndexByte(line, ' '); i >= 0 {
+		return line[:i], line[i+1:]
+	}
+	return line, nil
+}
+
+// fields splits a line at spaces into dst's room, up to maxFields of them; what follows is left out.
 func fields(dst [][]byte, line []byte) [][]byte {
-	for len(line) > 0 {
-		i := bytes.IndexByte(line, ' ')
-		switch i {
-		case 0:
-			line = line[1:]
-		case -1:
-			return append(dst, line)
-		default:
-			dst = append(dst, line[:i])
-			line = line[i+1:]
-		}
+	for f, rest := cutField(line); f != nil && len(dst) < maxFields; f, rest = cutField(rest) {
+		dst = append(dst, f)
 	}
 	return dst
 }
