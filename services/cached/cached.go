@@ -12,10 +12,13 @@ package cached
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/netip"
 	"os"
+	"runtime/debug"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -28,6 +31,7 @@ import (
 	"github.com/everup/everup/shared/conf"
 	"github.com/everup/everup/shared/daemon"
 	"github.com/everup/everup/shared/fault"
+	"github.com/everup/everup/shared/health"
 	"github.com/everup/everup/shared/member"
 	"github.com/everup/everup/shared/netio"
 )
@@ -52,12 +56,13 @@ type Service struct {
 	opts      text.Options
 	counters  counters
 
-	limit atomic.Int64 // connections at once
-	wg    sync.WaitGroup
+	limit     atomic.Int64 // connections at once
+	wg        sync.WaitGroup
+	accepting *health.Item
 
 	mu       sync.Mutex
 	cfg      Config
-	conns    map[net.Conn]struct{}
+	conns    map[*text.Conn]struct{}
 	draining bool
 }
 
@@ -67,7 +72,8 @@ var _ daemon.Service[Config] = (*Service)(nil)
 func New(c *Config, env *daemon.Env) (*Service, error) {
 	s := &Service{
 		env: env, cfg: *c, started: time.Now(), store: engine.New(int64(c.Memory), int64(c.MaxItem)),
-		conns: map[net.Conn]struct{}{},
+		conns:     map[*text.Conn]struct{}{},
+		accepting: env.Health.Item("cached.accept", health.Options{Title: "connections cannot be accepted"}),
 	}
 	s.limit.Store(int64(c.Connections))
 	s.counters.register(env.Metrics, s.store, s.connections)
@@ -111,75 +117,80 @@ func protocolVersion() string { return "1.6.18-everup-" + buildinfo.Read().Versi
 func (s *Service) Run(ctx context.Context) error {
 	defer s.wg.Wait()
 	defer s.endAll()
-	failed := make(chan error, len(s.listeners))
 	for _, ln := range s.listeners {
-		s.wg.Go(func() { failed <- s.accept(ln) })
+		s.wg.Go(func() { s.accept(ctx, ln) })
 	}
 	s.wg.Go(func() { s.sweep(ctx) })
-	for range s.listeners {
-		select {
-		case <-ctx.Done():
-			return nil
-		case err := <-failed:
-			if err != nil {
-				return err
-			}
-		}
-	}
-	<-ctx.Done() // all listeners closed by Drain
+	<-ctx.Done()
 	return nil
 }
 
-// accept takes connections until the listener closes. Out of descriptors it waits a little rather than spin or die.
-func (s *Service) accept(ln net.Listener) error {
+// acceptPause is waited after a failed accept, so that being out of descriptors costs no CPU.
+const acceptPause = 20 * time.Millisecond
+
+// accept takes connections until the listener closes. What makes accepting fail, being out of descriptors most of all, may
+// pass: it is shown, and tried again.
+func (s *Service) accept(ctx context.Context, ln net.Listener) {
+	pause := time.NewTimer(0)
+	defer pause.Stop()
 	for {
 		c, err := ln.Accept()
 		switch {
 		case errors.Is(err, net.ErrClosed):
-			return nil
+			return
 		case err != nil:
-			s.env.Log.Warn().Err(err).Msg("no connection accepted")
-			time.Sleep(20 * time.Millisecond)
+			s.accepting.Fail(err.Error(), "raise LimitNOFILE of the unit, or lower connections")
+			pause.Reset(acceptPause)
+			select {
+			case <-pause.C:
+			case <-ctx.Done():
+				return
+			}
 			continue
 		}
-		if !s.admit(c) {
-			s.counters.refused.Inc()
-			c.SetWriteDeadline(time.Now().Add(time.Second))
-			io.WriteString(c, "ERROR Too many open connections\r\n")
-			c.Close()
-			continue
-		}
-		s.counters.accepted.Inc()
-		s.wg.Go(func() { s.serve(c) })
+		s.accepting.OK()
+		s.welcome(c)
 	}
 }
 
-// admit counts c in, unless there is no room or the daemon drains.
-func (s *Service) admit(c net.Conn) bool {
+// welcome serves c, unless there is no room for it.
+func (s *Service) welcome(c net.Conn) {
+	if conn := s.admit(c); conn != nil {
+		s.counters.accepted.Inc()
+		s.wg.Go(func() { s.serve(conn, c.RemoteAddr()) })
+		return
+	}
+	s.counters.refused.Inc()
+	c.SetWriteDeadline(time.Now().Add(time.Second))
+	io.WriteString(c, "ERROR Too many open connections\r\n")
+	c.Close()
+}
+
+// admit counts c in; nil when there is no room or the daemon drains.
+func (s *Service) admit(c net.Conn) *text.Conn {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.draining || int64(len(s.conns)) >= s.limit.Load() {
-		return false
+		return nil
 	}
-	s.conns[c] = struct{}{}
-	return true
+	conn := text.NewConn(c, s.store, s.opts)
+	s.conns[conn] = struct{}{}
+	return conn
 }
 
-func (s *Service) serve(c net.Conn) {
+func (s *Service) serve(c *text.Conn, client net.Addr) {
 	defer func() {
 		if p := recover(); p != nil {
-			s.env.Log.Error().Interface("panic", p).Msg("BUG: a connection's goroutine failed; the connection is closed")
+			s.env.Log.Error().Str("panic", fmt.Sprint(p)).Bytes("stack", debug.Stack()).
+				Msg("BUG: a connection's goroutine failed; the connection is closed")
 		}
 		c.Close()
 		s.mu.Lock()
 		delete(s.conns, c)
 		s.mu.Unlock()
 	}()
-	s.mu.Lock()
-	o := s.opts
-	s.mu.Unlock()
-	if err := text.NewConn(c, s.store, o).Serve(); err != nil && !errors.Is(err, net.ErrClosed) {
-		s.env.Log.Debug().Err(err).Str("client", c.RemoteAddr().String()).Msg("connection ended")
+	if err := c.Serve(); err != nil && !errors.Is(err, net.ErrClosed) {
+		s.env.Log.Debug().Err(err).Stringer("client", client).Msg("connection ended")
 	}
 }
 
@@ -206,7 +217,7 @@ func (s *Service) sweep(ctx context.Context) {
 func (s *Service) Reload(_ context.Context, c *Config) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !sameListeners(s.cfg.Listen, c.Listen) || c.MaxItem != s.cfg.MaxItem {
+	if !slices.Equal(s.cfg.Listen, c.Listen) || c.MaxItem != s.cfg.MaxItem {
 		return fault.New(fault.Config, "cached: listen and max_item change only with a restart")
 	}
 	s.store.SetLimit(int64(c.Memory))
@@ -216,31 +227,20 @@ func (s *Service) Reload(_ context.Context, c *Config) error {
 	return nil
 }
 
-func sameListeners(a, b []conf.Addr) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for i := range a {
-		if a[i] != b[i] {
-			return false
-		}
-	}
-	return true
-}
+// drainPause is how long a client may still send commands once the daemon drains.
+const drainPause = 50 * time.Millisecond
 
-// Drain stops accepting and lets clients go on until they leave or ctx ends: a cache's clients hold connections for ever, so
-// that a pause long enough for a command under way is all they get.
+// Drain stops accepting. A cache's clients hold their connections for ever, so each gets drainPause to send the rest of what
+// it is sending; a command being answered ends first.
 func (s *Service) Drain(ctx context.Context) error {
 	s.mu.Lock()
 	s.draining = true
-	s.mu.Unlock()
-	s.closeListeners()
-	// A deadline in the past ends the wait for the next command; a command being read or answered ends first.
-	s.mu.Lock()
+	last := time.Now().Add(drainPause)
 	for c := range s.conns {
-		c.SetReadDeadline(time.Now().Add(drainPause))
+		c.EndAt(last)
 	}
 	s.mu.Unlock()
+	s.closeListeners()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for s.connections() > 0 {
@@ -252,9 +252,6 @@ func (s *Service) Drain(ctx context.Context) error {
 	}
 	return nil
 }
-
-// drainPause is how long a client may still send the rest of a command once the daemon drains.
-const drainPause = 50 * time.Millisecond
 
 func (s *Service) closeListeners() {
 	for _, ln := range s.listeners {

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/everup/everup/services/cached/internal/engine"
@@ -36,6 +37,7 @@ type Conn struct {
 	words [][]byte // room for fields: at most maxFields
 	long  []byte   // a multiget longer than the reader's buffer
 	out   []byte
+	last  atomic.Int64 // when reading ends, in Unix nanoseconds; 0: not known yet
 }
 
 // keepLong is the room for a long multiget that a connection keeps between commands: an idle one must not hold a megabyte.
@@ -58,6 +60,15 @@ func (w *deadlineWriter) Write(b []byte) (int, error) {
 	}
 	return w.c.Write(b)
 }
+
+// EndAt makes Serve end at t, or when the command that is being answered then is done. It may be called at any time.
+func (c *Conn) EndAt(t time.Time) {
+	c.last.Store(t.UnixNano())
+	c.net.SetReadDeadline(t)
+}
+
+// Close closes the connection, which ends Serve.
+func (c *Conn) Close() error { return c.net.Close() }
 
 // errQuit ends a connection in peace.
 var errQuit = errors.New("quit")
@@ -94,6 +105,10 @@ var errLine = errors.New("text: command line too long")
 func (c *Conn) line() ([]byte, error) {
 	if c.o.Idle > 0 {
 		c.net.SetReadDeadline(time.Now().Add(c.o.Idle))
+		// EndAt may have come just before: then its deadline must not be pushed back.
+		if last := c.last.Load(); last != 0 {
+			c.net.SetReadDeadline(time.Unix(0, last))
+		}
 	}
 	b, err := c.r.ReadSlice('\n')
 	if errors.Is(err, bufio.ErrBufferFull) {

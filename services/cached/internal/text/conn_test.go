@@ -280,6 +280,7 @@ func TestValuesAreAccountedFor(t *testing.T) {
 		if st, held := s.Stats(), heap()-before; st.Items != n || st.Bytes < held-held/100 {
 			t.Errorf("%d values of %d bytes: %d items, accounted for %d bytes, the heap holds %d", n, size, st.Items, st.Bytes, held)
 		}
+		runtime.KeepAlive(s)
 		runtime.KeepAlive(&in)
 	}
 }
