@@ -95,6 +95,9 @@ func (e *eventer) compareHealth(items []health.Status) []news {
 	seen := make(map[string]bool, len(items))
 	for _, it := range items {
 		seen[it.ID] = true
+		if it.Level != health.OK && it.Count == 0 {
+			continue // pending: nothing is known yet, and nobody need be woken
+		}
 		was := e.levels[it.ID]
 		e.levels[it.ID] = it.Level
 		switch {
