@@ -185,7 +185,7 @@ func (c *Conn) head() bool {
 	if c.hold.Load() {
 		return len(c.in) > c.max && c.refuse()
 	}
-	if c.seen == 0 && bytes.HasPrefix(c.in, []byte("\r\n")) { // an empty line before a request is ignored (RFC 9112, 2.2)
+	if bytes.HasPrefix(c.in, []byte("\r\n")) { // an empty line before a request is ignored (RFC 9112, 2.2)
 		c.give(2)
 		c.out = nil
 		return len(c.in) > 0

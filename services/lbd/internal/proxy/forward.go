@@ -36,7 +36,7 @@ func (x *exchange) forward() {
 		return
 	}
 	if !x.body.none {
-		x.rc.EnableFullDuplex() // else net/http would eat the rest of the body once the answer begins
+		x.rc.EnableFullDuplex() // net/http must not read the rest of the body for itself once the answer begins
 	}
 	until := time.Now().Add(x.set.Timeout)
 	var tried []pool.ID
