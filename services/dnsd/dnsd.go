@@ -12,9 +12,11 @@ package dnsd
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"os"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -155,7 +157,7 @@ func (s *Service) handler(tcp bool) dns.Handler {
 	return dns.HandlerFunc(func(w dns.ResponseWriter, q *dns.Msg) {
 		defer func() {
 			if p := recover(); p != nil {
-				s.env.Log.Error().Interface("panic", p).Msg("BUG: a question was not answered")
+				s.env.Log.Error().Str("panic", fmt.Sprint(p)).Bytes("stack", debug.Stack()).Msg("BUG: a question was not answered")
 			}
 		}()
 		start := time.Now()

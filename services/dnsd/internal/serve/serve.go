@@ -1,6 +1,8 @@
 // Package serve decides what a DNS question gets: one place for UDP and TCP.
 //
-//	malformed, or not a question      no answer, or FORMERR/NOTIMP (miekg/dns)
+//	malformed, or not a question      no answer, or FORMERR/NOTIMP (mostly by miekg/dns)
+//	no question, or two OPT records   FORMERR (RFC 6891, 6.1.1)
+//	another opcode, like NOTIFY       NOTIMP
 //	EDNS version above 0              BADVERS (RFC 6891, 6.1.3)
 //	another class, AXFR, IXFR         REFUSED
 //	in the fleet's domain             from membership
@@ -44,6 +46,14 @@ type Data struct {
 func (d *Data) Answer(ctx context.Context, q *dns.Msg, client netip.Addr, tcp bool) *dns.Msg {
 	r := new(dns.Msg).SetReply(q)
 	r.Compress = true
+	switch {
+	case len(q.Question) != 1 || options(q) > 1: // miekg/dns lets a head alone pass, whatever it counts
+		r.Rcode = dns.RcodeFormatError
+		return r
+	case q.Opcode != dns.OpcodeQuery:
+		r.Rcode = dns.RcodeNotImplemented
+		return r
+	}
 	opt := q.IsEdns0()
 	if opt != nil && opt.Version() != 0 {
 		r.SetEdns0(ourUDP, false)
@@ -54,10 +64,22 @@ func (d *Data) Answer(ctx context.Context, q *dns.Msg, client netip.Addr, tcp bo
 	if opt != nil {
 		r.SetEdns0(ourUDP, opt.Do())
 	}
-	if !tcp {
+	if tcp {
+		r.Truncate(dns.MaxMsgSize)
+	} else {
 		r.Truncate(udpSize(opt))
 	}
 	return r
+}
+
+// options returns the number of OPT records.
+func options(q *dns.Msg) (n int) {
+	for _, rr := range q.Extra {
+		if rr.Header().Rrtype == dns.TypeOPT {
+			n++
+		}
+	}
+	return n
 }
 
 // udpSize is the room the client gives, within our own bound.
