@@ -37,12 +37,12 @@ func products() []product {
 		link  = "github.com/vishvananda/netlink"
 	)
 	return []product{
-		{root + "services/lbd/cmd/lbd", 24, 32, []string{kv, raft, redis}},
-		{root + "services/dnsd/cmd/dnsd", 23, 30, []string{ebpf, quic, mysql, kv, raft, redis}},
-		{root + "services/cached/cmd/cached", 23, 30, []string{ebpf, quic, mysql, kv, raft, link}},
-		{root + "services/storaged/cmd/storaged", 23, 30, []string{ebpf, quic, mysql, redis, link}},
-		{root + "services/logd/cmd/logd", 23, 30, []string{ebpf, quic, mysql, kv, raft, redis, link}},
-		{root + "deploy/cmd/everup", 25, 32, []string{ebpf, quic, mysql, kv, raft, redis}},
+		{root + "services/lbd/cmd/lbd", 28, 32, []string{kv, raft, redis}},
+		{root + "services/dnsd/cmd/dnsd", 27, 30, []string{ebpf, quic, mysql, kv, raft, redis}},
+		{root + "services/cached/cmd/cached", 27, 30, []string{ebpf, quic, mysql, kv, raft, link}},
+		{root + "services/storaged/cmd/storaged", 27, 30, []string{ebpf, quic, mysql, redis, link}},
+		{root + "services/logd/cmd/logd", 27, 30, []string{ebpf, quic, mysql, kv, raft, redis, link}},
+		{root + "deploy/cmd/everup", 27, 32, []string{ebpf, quic, mysql, kv, raft, redis}},
 	}
 }
 

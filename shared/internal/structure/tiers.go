@@ -14,7 +14,8 @@ type Order struct {
 	Beside map[string][]string
 	// Everywhere lists packages that all may import.
 	Everywhere []string
-	// TestOnly lists packages without a tier: they may import anything, and only tests and they themselves import them.
+	// TestOnly lists packages without a tier: they may import anything, and only tests, packages that help tests (their
+	// names end in "test", as net/http/httptest's), and they themselves import them.
 	TestOnly []string
 }
 
@@ -63,7 +64,7 @@ func (o *Order) judge(f *File, from, to location) string {
 		return fmt.Sprintf("%s must not import another service, %s", from.name, to.name)
 	case to.area == "deploy" && from.area != "deploy":
 		return from.area + " must not import deploy"
-	case to.area != "shared" || same || f.Test:
+	case to.area != "shared" || same || f.Test || strings.HasSuffix(f.Dir(), "test"):
 		return ""
 	case slices.Contains(o.TestOnly, to.name):
 		return fmt.Sprintf("shared/%s is for tests only", to.name)
