@@ -9,10 +9,12 @@ import (
 	"io"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -21,6 +23,7 @@ import (
 	"github.com/everup/everup/shared/cli"
 	"github.com/everup/everup/shared/conf"
 	"github.com/everup/everup/shared/fault"
+	"github.com/everup/everup/shared/health"
 	"github.com/everup/everup/shared/labtest"
 	"github.com/everup/everup/shared/member"
 	"github.com/everup/everup/shared/netio"
@@ -231,6 +234,77 @@ func TestReload(t *testing.T) {
 	if _, err := ask[ReloadResult](t, h, "toy", "POST", "/v1/reload"); err != nil || word() != "hello" || in.Status().Config.Error != "" {
 		t.Errorf("a good file again: %v, %+v", err, in.Status().Config)
 	}
+}
+
+// A configuration that cannot be kept (a full disk) is in force all the same, and the daemon says so.
+func TestNotKept(t *testing.T) {
+	h := newHost(t, "")
+	in, _ := h.start(t, "toy", "")
+	<-in.Ready()
+	kept := h.path("toy.state/" + lastGoodName)
+	level := func() (l health.Level) {
+		for _, it := range in.Env().Health.Snapshot() {
+			if it.ID == itemKeep {
+				l = it.Level
+			}
+		}
+		return l
+	}
+	if err := os.Remove(kept); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(kept+"/x", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := in.Reload(t.Context()); err != nil || level() != health.Warn {
+		t.Errorf("reload: %v, level %v", err, level())
+	}
+	os.RemoveAll(kept)
+	if _, err := in.Reload(t.Context()); err != nil || level() != health.OK {
+		t.Errorf("reload with room again: %v, level %v", err, level())
+	}
+}
+
+// Run by a user who may write neither place, the daemon says which keys mend it.
+func TestNotWritable(t *testing.T) {
+	h := newHost(t, "")
+	if os.Geteuid() != 0 {
+		t.Skip("needs root: to become another user")
+	}
+	if err := os.Chmod(h.dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	f := func(text, key string) {
+		t.Helper()
+		file := h.path("toy.yaml")
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.Command("/proc/self/exe", "-test.run=^TestToyProcess$")
+		cmd.Env = []string{"TOY_CONFIG=" + file}
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+		out, err := cmd.CombinedOutput()
+		if e, ok := errors.AsType[*exec.ExitError](err); !ok || e.ExitCode() != 1 || !strings.Contains(string(out), "set `"+key+"`") {
+			t.Errorf("%q: %v: %s", text, err, out)
+		}
+	}
+	f("node: n1\n", "state")
+	open := h.path("open")
+	if err := os.Mkdir(open, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	os.Chmod(open, 0o777)
+	f("node: n1\nstate: "+open+"/state\nadmin: {socket: "+h.path("no/toy.sock")+"}\n", "admin.socket")
+	f("node: n1\nstate: "+open+"/state\nadmin: {socket: "+h.path("toy.sock")+"}\n", "admin.socket")
+}
+
+// TestToyProcess is the program that tests start as a process of its own.
+func TestToyProcess(t *testing.T) {
+	file := os.Getenv("TOY_CONFIG")
+	if file == "" {
+		return // not a test
+	}
+	os.Exit(cli.Execute(context.Background(), Command(toySpec("toy")), []string{"run", "-c", file}, os.Stdout, os.Stderr))
 }
 
 // A stop waits for the reload under way, and none begins after it: it could open what the drain has closed.

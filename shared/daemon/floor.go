@@ -2,13 +2,16 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"io"
+	"io/fs"
 	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"runtime/debug"
 	"slices"
+	"syscall"
 	"time"
 
 	"github.com/everup/everup/shared/admin"
@@ -83,7 +86,7 @@ func (f *floor) openState() error {
 	}
 	dir, err := state.Open(path)
 	if err != nil {
-		return err
+		return notWritable(err, "state")
 	}
 	f.State = dir
 	f.closers = append(f.closers, func() { dir.Close() })
@@ -97,17 +100,25 @@ func (f *floor) openAdmin() error {
 	f.Admin.SetHosts(f.Node)
 	path := socketOf(f.service, f.common.Admin)
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return fault.Wrap(fault.Config, err, "admin: make the directory of socket %s", path)
+		return notWritable(fault.Wrap(fault.Of(err), err, "admin: make the directory of socket %s", path), "admin.socket")
 	}
 	var err error
 	if f.unix, err = f.Net.Listen("admin", "unix", path, netio.Options{Perm: 0o660}); err != nil {
-		return err
+		return notWritable(err, "admin.socket")
 	}
 	if f.common.Admin.HTTP == "" {
 		return nil
 	}
 	f.tcp, err = f.Net.Listen("admin-http", "tcp", string(f.common.Admin.HTTP), netio.Options{})
 	return err
+}
+
+// notWritable adds to the error of a path that this user may not write what the operator can do about it.
+func notWritable(err error, key string) error {
+	if !errors.Is(err, fs.ErrPermission) && !errors.Is(err, syscall.EROFS) {
+		return err
+	}
+	return fault.Wrap(fault.Denied, err, "daemon: user %d cannot write there: set `%s` to a path it can write, or start the daemon by its systemd unit", os.Geteuid(), key)
 }
 
 // socketOf returns the path of the admin socket.

@@ -10,7 +10,6 @@ import (
 	"github.com/everup/everup/shared/fault"
 	"github.com/everup/everup/shared/health"
 	"github.com/everup/everup/shared/state"
-	"github.com/rs/zerolog"
 )
 
 // lastGoodName is the file in the state directory that keeps the last accepted configuration, overlay included.
@@ -25,14 +24,20 @@ type lastGood struct {
 	Sources []conf.Source `json:"sources"`
 }
 
-// keepLastGood saves doc. A daemon that cannot save it runs on: the file only matters at a later boot.
-func keepLastGood(dir *state.Dir, doc *conf.Document, log *zerolog.Logger) {
+// itemKeep warns while the configuration in force is not kept for the next boot.
+const itemKeep = "config.not-kept"
+
+// keepLastGood saves doc. A daemon that cannot save it runs on, and warns: the file only matters at a later boot.
+func keepLastGood(f *floor, doc *conf.Document) {
 	if doc == nil {
 		return
 	}
-	if err := dir.Save(lastGoodName, lastGoodKind, lastGoodVersion, lastGood{Sources: doc.Sources()}); err != nil {
-		log.Warn().Err(err).Msg("the accepted configuration was not kept for the next boot")
+	item := f.Health.Item(itemKeep, health.Options{Title: "the accepted configuration is not kept for the next boot"})
+	if err := f.State.Save(lastGoodName, lastGoodKind, lastGoodVersion, lastGood{Sources: doc.Sources()}); err != nil {
+		item.Warn(err.Error(), "make room or give access in the state directory, then reload")
+		return
 	}
+	item.OK()
 }
 
 // parseLastGood reads the configuration kept under the state directory into cfg; fault.NotFound where none was kept.
@@ -114,7 +119,7 @@ func (i *Instance[C]) keepConfig() {
 	doc, kept := i.now.Doc, i.kept
 	i.mu.Unlock()
 	if !kept {
-		keepLastGood(i.floor.State, doc, &i.floor.Log)
+		keepLastGood(i.floor, doc)
 	}
 }
 

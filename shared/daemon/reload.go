@@ -107,7 +107,7 @@ func (i *Instance[C]) accepted(next Loaded[C]) ReloadResult {
 	}
 	i.floor.Admin.SetAllow(i.spec.Common(next.Config).Admin.Allow)
 	i.floor.Announce(i.announceConfig)
-	keepLastGood(i.floor.State, next.Doc, &i.floor.Log)
+	keepLastGood(i.floor, next.Doc)
 	i.floor.Log.Info().Str("hash", res.Hash).Bool("changed", res.Changed).Strs("restart", res.Restart).Msg("configuration applied")
 	i.floor.Bus.Emit("config-applied", "", res)
 	return res
