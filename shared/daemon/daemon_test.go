@@ -90,6 +90,9 @@ func toySpec(name string) Spec[toyConfig] {
 	return Spec[toyConfig]{
 		Name: name, Short: "A toy.", Common: func(c *toyConfig) *Common { return &c.Common },
 		New: func(c *toyConfig, env *Env) (Service[toyConfig], error) {
+			if fifo := os.Getenv("TOY_FIFO"); fifo != "" {
+				os.ReadFile(fifo) // until the test closes its end
+			}
 			if c.Word == "unmade" {
 				return nil, fault.New(fault.Config, "toy: nothing can be made of that word")
 			}
@@ -305,6 +308,68 @@ func TestToyProcess(t *testing.T) {
 		return // not a test
 	}
 	os.Exit(cli.Execute(context.Background(), Command(toySpec("toy")), []string{"run", "-c", file}, os.Stdout, os.Stderr))
+}
+
+// A real process: SIGHUP while the service is being made does not kill it but reloads afterwards; then what the service
+// manager is told, in order, from the start to the end.
+func TestProcess(t *testing.T) {
+	h := newHost(t, "")
+	file, fifo := h.write(t, "toy", "word: hello\n"), h.path("fifo")
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	manager, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: h.path("notify"), Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer manager.Close()
+	hears := func(want string) {
+		t.Helper()
+		manager.SetReadDeadline(time.Now().Add(20 * time.Second))
+		for b := make([]byte, 4096); ; {
+			n, err := manager.Read(b)
+			if err != nil {
+				t.Fatalf("the manager waits for %q: %v", want, err)
+			}
+			if got := string(b[:n]); strings.HasPrefix(got, want) {
+				return
+			} else if !strings.HasPrefix(got, "WATCHDOG=1") && !strings.HasPrefix(got, "STATUS=") && !strings.HasPrefix(got, "EXTEND_") {
+				t.Errorf("the manager hears %q, want %q", got, want)
+			}
+		}
+	}
+	cmd := exec.Command("/proc/self/exe", "-test.run=^TestToyProcess$")
+	var log bytes.Buffer
+	cmd.Stderr = &log
+	cmd.Env = []string{"TOY_CONFIG=" + file, "TOY_FIFO=" + fifo, "NOTIFY_SOCKET=" + h.path("notify"), "WATCHDOG_USEC=3000000"}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer cmd.Process.Kill()
+	making, err := os.OpenFile(fifo, os.O_WRONLY, 0) // returns once New reads
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.write(t, "toy", "word: bye\n")
+	if err := cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	making.Close()
+	hears("READY=1")
+	hears("RELOADING=1\nMONOTONIC_USEC=")
+	hears("READY=1")
+	if s := h.becomesReady(t); s.Detail.(map[string]any)["word"] != "bye" {
+		t.Errorf("after SIGHUP during the start: %+v", s.Detail)
+	}
+	h.write(t, "toy", "wrod: bye\n")
+	cmd.Process.Signal(syscall.SIGHUP)
+	hears("RELOADING=1")
+	hears("READY=1\nSTATUS=ready; reload failed, the earlier configuration stays: ")
+	cmd.Process.Signal(syscall.SIGTERM)
+	hears("STOPPING=1")
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("ended with %v\n%s", err, log.String())
+	}
 }
 
 // A stop waits for the reload under way, and none begins after it: it could open what the drain has closed.

@@ -3,7 +3,9 @@ package daemon
 import (
 	"context"
 	"os"
+	"os/signal"
 	"strings"
+	"syscall"
 
 	"github.com/everup/everup/shared/buildinfo"
 	"github.com/everup/everup/shared/cli"
@@ -72,17 +74,23 @@ func runCommand[C any](spec Spec[C], m *mainFlags) *cobra.Command {
 // runDaemon is the life of the process: read, open, supervise, stop.
 func runDaemon[C any](c *cobra.Command, spec Spec[C], m *mainFlags) error {
 	opts := options(spec.Name)
+	// From here on, for their default would kill a daemon that takes its time to start. SIGTERM keeps its default until there is
+	// something to be put in order.
+	signals := make(chan os.Signal, 16)
+	signal.Notify(signals, syscall.SIGHUP, syscall.SIGUSR1)
+	defer signal.Stop(signals)
 	inst, err := boot(spec, m.path, opts, m.strict, c.ErrOrStderr())
 	if err != nil {
 		return err
 	}
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
 	log := inst.Env().Log
 	log.Info().Str("version", buildinfo.Read().Version).Int("pid", os.Getpid()).Str("config", m.path).Msg("starting")
 	return run.Supervise(c.Context(), run.Life{
 		Log: log, Notify: run.NewNotifier(),
 		Serve: inst.Run, Ready: inst.Ready(), Healthy: inst.Healthy, Status: inst.StatusLine,
 		Reload: func(ctx context.Context) error { _, err := inst.Reload(ctx); return err },
-		Stop:   inst.StopSteps(),
+		Stop:   inst.StopSteps(), Signals: signals,
 	})
 }
 
