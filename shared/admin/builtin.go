@@ -24,7 +24,7 @@ func (s *Server) registerBuiltin() {
 	s.Handle("GET /v1/health", "Health items, worst first, and readiness.", s.healthCall)
 	s.Handle("GET /v1/log", "Last log lines, oldest first: ?n=100 of at most 1000.", s.recentLog)
 	s.Handle("GET /v1/log/level", "Lowest level that is logged.", s.logLevel)
-	s.Handle("POST /v1/log/level", `Sets the lowest level that is logged, until the next start: {"level":"debug"}.`, s.setLogLevel)
+	s.Handle("POST /v1/log/level", `Sets the lowest level that is logged, until the next reload or start: {"level":"debug"}.`, s.setLogLevel)
 	s.Handle("GET /metrics", "Metrics as Prometheus text.", s.metrics)
 	s.handle("GET /healthz", "200 while the process makes progress, else 503.", s.healthz, s.probes, probeTimeout)
 	s.handle("GET /readyz", "200 while traffic may come, else 503 with the reasons; JSON by Accept.", s.readyz, s.probes, probeTimeout)

@@ -9,6 +9,7 @@ package health
 import (
 	"fmt"
 	"time"
+	"unicode/utf8"
 
 	"github.com/everup/everup/shared/fault"
 )
@@ -157,4 +158,14 @@ func (i *Item) status(now time.Time, history bool) (s Status, changed bool) {
 
 const maxText = 1 << 10
 
-func cut(s string) string { return s[:min(len(s), maxText)] }
+// cut bounds a text; a character that the bound would halve goes whole.
+func cut(s string) string {
+	if len(s) <= maxText {
+		return s
+	}
+	n := maxText
+	for n > maxText-utf8.UTFMax && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n]
+}

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -296,5 +297,14 @@ func TestConcurrent(t *testing.T) {
 	wg.Wait()
 	if n := len(r.Snapshot()); n > 7 {
 		t.Errorf("%d items", n)
+	}
+}
+
+func TestCutKeepsCharacters(t *testing.T) {
+	r := NewRegistry()
+	i := r.Item("x", Options{})
+	i.Fail("a"+strings.Repeat("é", maxText), "")
+	if d := r.Snapshot()[0].Detail; len(d) != maxText-1 || !utf8.ValidString(d) {
+		t.Errorf("%d bytes, valid %v", len(d), utf8.ValidString(d))
 	}
 }
