@@ -275,6 +275,11 @@ func (s *Service) lookAtDisk() {
 		s.disk.Fail(err.Error(), "is the file system still mounted?")
 		return
 	}
+	// A full disk says so by its room, below.
+	if err := s.store.Probe(); err != nil && fault.Of(err) != fault.Full {
+		s.disk.Fail(err.Error(), "PUT and DELETE fail; is the file system read-only, or the disk bad?")
+		return
+	}
 	s.mu.Lock()
 	reserve := int64(s.cfg.Reserve)
 	s.mu.Unlock()

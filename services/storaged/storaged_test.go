@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -191,6 +192,59 @@ func TestReload(t *testing.T) {
 	}
 	if code, _, err := send("PUT", url+"/a", "hello"); code != 413 || err != nil {
 		t.Errorf("after a refused reload: %d, %v", code, err)
+	}
+}
+
+// A disk that went read-only, or lost a directory, must show before somebody needs it, and clear when it is back.
+func TestUnwritableDiskIsShown(t *testing.T) {
+	s, err := newService(t.TempDir(), func(c *Config) { c.Reserve = 0 })
+	if err != nil {
+		t.Fatal(err)
+	}
+	start(t, s)
+	incoming := filepath.Join(s.dir.Path(), "incoming")
+	f := func(want bool) {
+		t.Helper()
+		s.lookAtDisk()
+		if got := s.env.Health.Worst() == health.Fail; got != want {
+			t.Errorf("shown as failed: %v, want %v", got, want)
+		}
+	}
+	f(false)
+	if err := os.Rename(incoming, incoming+".away"); err != nil {
+		t.Fatal(err)
+	}
+	f(true)
+	if err := os.Rename(incoming+".away", incoming); err != nil {
+		t.Fatal(err)
+	}
+	f(false)
+}
+
+// Over a unix socket there is no address that allow_write could name: who may connect may write.
+func TestUnixSocketClientsMayWrite(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "s.sock")
+	s, err := newService(dir, func(c *Config) { c.Listen, c.AllowWrite = conf.Addr("unix:"+path), nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	start(t, s)
+	tr := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", path)
+	}}
+	defer tr.CloseIdleConnections()
+	req, err := http.NewRequest("PUT", "http://storaged/a", strings.NewReader("x"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := (&http.Client{Transport: tr}).Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusCreated {
+		t.Errorf("PUT: %s", resp.Status)
 	}
 }
 

@@ -75,6 +75,9 @@ func (s *Store) Index() *names.Index { return s.index }
 // Space is the room of the file system.
 func (s *Store) Space() (Space, error) { return s.dir.Space() }
 
+// Probe proves that the store can be written.
+func (s *Store) Probe() error { return s.dir.Probe() }
+
 func (s *Store) lock(name string) *sync.RWMutex {
 	return &s.locks[maphash.String(s.seed, name)%stripes]
 }
@@ -122,12 +125,12 @@ func (s *Store) NewUpload(m Meta) (*Upload, error) {
 	}
 	f, err := s.dir.createTemp()
 	if err != nil {
-		return nil, fault.Wrap(classOf(err), err, "blob: begin %q", m.Name)
+		return nil, fault.Wrap(writeClass(err), err, "blob: begin %q", m.Name)
 	}
 	u := &Upload{s: s, file: f, meta: m, sum: sha256.New()}
 	if _, err := f.Seek(HeadSize, io.SeekStart); err != nil {
 		u.Close()
-		return nil, fault.Wrap(classOf(err), err, "blob: begin %q", m.Name)
+		return nil, fault.Wrap(writeClass(err), err, "blob: begin %q", m.Name)
 	}
 	return u, nil
 }
@@ -137,7 +140,7 @@ func (u *Upload) Write(p []byte) (int, error) {
 	n, err := u.file.Write(p)
 	u.size += int64(n)
 	u.sum.Write(p[:n])
-	return n, fault.Wrap(classOf(err), err, "blob: write %q", u.meta.Name)
+	return n, fault.Wrap(writeClass(err), err, "blob: write %q", u.meta.Name)
 }
 
 // SHA256 returns the checksum of what was written.
@@ -168,11 +171,11 @@ func (u *Upload) finish() error {
 		err = u.file.Truncate(HeadSize)
 	}
 	if err != nil {
-		return fault.Wrap(classOf(err), err, "blob: write head of %q", u.meta.Name)
+		return fault.Wrap(writeClass(err), err, "blob: write head of %q", u.meta.Name)
 	}
 	start := time.Now()
 	if err := u.file.Sync(); err != nil {
-		return fault.Wrap(classOf(err), err, "blob: sync %q", u.meta.Name)
+		return fault.Wrap(writeClass(err), err, "blob: sync %q", u.meta.Name)
 	}
 	u.s.synced(start)
 	return nil

@@ -47,13 +47,18 @@ func OpenDir(path string) (*Dir, error) {
 	if err := d.clean(); err != nil {
 		return nil, err
 	}
+	return d, d.Probe()
+}
+
+// Probe proves that the directory can be written durably, as a disk that went bad or read-only cannot.
+func (d *Dir) Probe() error {
 	f, err := d.createTemp()
 	if err != nil {
-		return nil, fault.Wrap(classOf(err), err, "blob: directory %s cannot be written", path)
+		return fault.Wrap(classOf(err), err, "blob: directory %s cannot be written", d.path)
 	}
 	_, err = f.Write([]byte("x"))
-	err = errors.Join(err, f.Sync(), f.Close(), os.Remove(f.Name()), syncDir(path))
-	return d, fault.Wrap(classOf(err), err, "blob: directory %s cannot be written", path)
+	err = errors.Join(err, f.Sync(), f.Close(), os.Remove(f.Name()), syncDir(d.path))
+	return fault.Wrap(classOf(err), err, "blob: directory %s cannot be written", d.path)
 }
 
 // clean removes the files of interrupted uploads.
@@ -125,7 +130,7 @@ func (d *Dir) publish(temp, name string) (done bool, err error) {
 		return false, err
 	}
 	if err := os.Rename(temp, filepath.Join(d.path, p)); err != nil {
-		return false, fault.Wrap(classOf(err), err, "blob: name the object")
+		return false, fault.Wrap(writeClass(err), err, "blob: name the object")
 	}
 	return true, d.sync(filepath.Dir(p))
 }
@@ -141,7 +146,7 @@ func (d *Dir) remove(name string) (done bool, err error) {
 
 func (d *Dir) sync(dir string) error {
 	err := syncDir(filepath.Join(d.path, dir))
-	return fault.Wrap(classOf(err), err, "blob: sync directory %s", dir)
+	return fault.Wrap(writeClass(err), err, "blob: sync directory %s", dir)
 }
 
 // makeLasting makes dir ("objects/ab/cd") and sees that its entry, and its parent's, are on stable storage. One goroutine does it at a
@@ -154,7 +159,7 @@ func (d *Dir) makeLasting(dir string) error {
 			continue
 		}
 		if err := os.Mkdir(filepath.Join(d.path, p), dirPerm); err != nil && !errors.Is(err, fs.ErrExist) {
-			return fault.Wrap(classOf(err), err, "blob: make directory %s", p)
+			return fault.Wrap(writeClass(err), err, "blob: make directory %s", p)
 		}
 		if err := d.sync(filepath.Dir(p)); err != nil {
 			return err
@@ -226,6 +231,16 @@ func syncDir(path string) error {
 		return err
 	}
 	return errors.Join(f.Sync(), f.Close())
+}
+
+// writeClass is the class of what failed while an object was written: but for a full disk it is the store's own trouble, also
+// where a directory is gone (which is not that the object is not found) or may not be written (which is not that the client
+// may not).
+func writeClass(err error) fault.Class {
+	if c := classOf(err); err == nil || c == fault.Full {
+		return c
+	}
+	return fault.Internal
 }
 
 // classOf is fault.Of with a full and a read-only disk told apart.

@@ -18,7 +18,7 @@ type Config struct {
 	Connections int           `yaml:"connections" default:"1024" min:"1" max:"65536" doc:"Connections at once; further ones wait."`
 	Uploads     int           `yaml:"uploads" default:"64" min:"1" max:"65536" doc:"PUT requests at once; further ones get 503 with Retry-After."`
 	Reserve     conf.Size     `yaml:"reserve" default:"64MiB" doc:"Room on the disk that uploads leave free: less than it, and PUT gets 507."`
-	AllowWrite  []conf.Prefix `yaml:"allow_write" default:"[127.0.0.0/8, \"::1\"]" doc:"Client networks that may PUT and DELETE. The address is that of the connection: behind a proxy, the proxy's."`
+	AllowWrite  []conf.Prefix `yaml:"allow_write" default:"[127.0.0.0/8, \"::1\"]" doc:"Client networks that may PUT and DELETE. The address is that of the connection: behind a proxy, the proxy's. Clients of a unix socket may always: its permissions decide."`
 	Events      bool          `yaml:"events" default:"true" doc:"Publish object-stored and object-deleted on the bus."`
 	Upload      Upload        `yaml:"upload" doc:"How slow an upload may be."`
 	Idle        conf.Duration `yaml:"idle" default:"2m" min:"1s" doc:"Longest silence between requests of a connection, and longest wait for a reader to take more of an answer."`

@@ -8,11 +8,14 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"io/fs"
+	"net"
 	"net/http"
 	"net/netip"
 	"os"
 	"strconv"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/everup/everup/services/storaged/internal/blob"
@@ -81,6 +84,9 @@ const allowed = "GET, HEAD, PUT, DELETE, OPTIONS"
 func (h *Handler) ServeHTTP(hw http.ResponseWriter, r *http.Request) {
 	w := &response{ResponseWriter: hw, rc: http.NewResponseController(hw), idle: h.limits.Load().WriteIdle, sent: h.metrics.Sent}
 	w.touch()
+	if r.ContentLength != 0 { // net/http reads what a handler leaves of a body, and would wait for it for ever
+		_ = w.rc.SetReadDeadline(time.Now().Add(h.limits.Load().Pace.Idle))
+	}
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	method := r.Method
 	var err error
@@ -129,6 +135,8 @@ func statusOf(err error) int {
 		return http.StatusPreconditionFailed
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return http.StatusRequestTimeout
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS): // ours, not the client's
+		return http.StatusInternalServerError
 	}
 	return fault.HTTPStatus(err)
 }
@@ -158,8 +166,11 @@ func (h *Handler) fail(w *response, r *http.Request, err error) {
 	}
 }
 
-// mayWrite reports whether the peer is among the writers.
+// mayWrite reports whether the peer is among the writers. Whom the permissions of a unix socket let in may write.
 func (h *Handler) mayWrite(r *http.Request) error {
+	if at, ok := r.Context().Value(http.LocalAddrContextKey).(*net.UnixAddr); ok && at.Net == "unix" {
+		return nil
+	}
 	if ap, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
 		addr := ap.Addr().Unmap()
 		for _, p := range h.limits.Load().Writers {

@@ -11,13 +11,17 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/everup/everup/services/storaged/internal/blob"
 	"github.com/everup/everup/services/storaged/internal/names"
+	"github.com/everup/everup/shared/fault"
 	"github.com/everup/everup/shared/labtest"
 	"github.com/everup/everup/shared/metric"
 	"github.com/rs/zerolog"
@@ -33,13 +37,15 @@ func testLimits() Limits {
 type rig struct {
 	*httptest.Server
 	h       *Handler
+	dir     string
 	store   *blob.Store
 	changes chan string
 }
 
 func newRig(t *testing.T, change func(*Limits)) *rig {
 	t.Helper()
-	store, damaged, err := blob.Open(t.TempDir(), blob.Options{MaxObjects: 1000})
+	dir := t.TempDir()
+	store, damaged, err := blob.Open(dir, blob.Options{MaxObjects: 1000})
 	if err != nil || len(damaged) > 0 {
 		t.Fatal(err, damaged)
 	}
@@ -47,7 +53,7 @@ func newRig(t *testing.T, change func(*Limits)) *rig {
 	if change != nil {
 		change(&l)
 	}
-	r := &rig{store: store, changes: make(chan string, 10_000)}
+	r := &rig{dir: dir, store: store, changes: make(chan string, 10_000)}
 	hooks := Hooks{
 		Stored:  func(m blob.Meta, created bool) { r.changes <- fmt.Sprint("stored ", m.Name, " ", created) },
 		Deleted: func(e names.Entry) { r.changes <- "deleted " + e.Name },
@@ -386,5 +392,46 @@ func TestBrokenUploadKeepsTheOldObject(t *testing.T) {
 	}
 	if n := r.h.metrics.Requests.With("PUT", "499").Value(); n != 1 {
 		t.Errorf("%d broken uploads counted", n)
+	}
+}
+
+// A body that is announced and does not come holds neither the answer nor the connection, whatever the method.
+func TestWithheldBodiesAreNotWaitedFor(t *testing.T) {
+	r := newRig(t, func(l *Limits) { l.Pace.Idle = 50 * time.Millisecond })
+	for _, method := range []string{"GET", "HEAD", "DELETE", "OPTIONS", "PATCH", "PUT"} {
+		c, err := net.Dial("tcp", r.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		c.SetDeadline(time.Now().Add(20 * time.Second))
+		fmt.Fprintf(c, "%s /a HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n", method)
+		b, err := io.ReadAll(c)
+		if err != nil || !strings.HasPrefix(string(b), "HTTP/1.1 ") {
+			t.Errorf("%s: %q, %v; want an answer and the end", method, b, err)
+		}
+	}
+}
+
+// What fails on the server's side is the server's fault, and tells nothing of its paths.
+func TestStorageTroubleIsOurs(t *testing.T) {
+	r := newRig(t, nil)
+	r.do(t, "PUT", "/a", "x")
+	if err := os.RemoveAll(filepath.Join(r.dir, "incoming")); err != nil {
+		t.Fatal(err)
+	}
+	if got := r.do(t, "PUT", "/b", "x"); got != "500 internal" {
+		t.Errorf("PUT without a directory for it: %s", got)
+	}
+	if r.store.Probe() == nil {
+		t.Error("a store that cannot be written passes its probe")
+	}
+	for _, err := range []error{syscall.EACCES, syscall.EROFS} {
+		if got := statusOf(fault.Wrap(fault.Denied, err, "open /srv/objects")); got != http.StatusInternalServerError {
+			t.Errorf("%v: %d", err, got)
+		}
+	}
+	if got := statusOf(fault.New(fault.Denied, "may not write here")); got != http.StatusForbidden {
+		t.Errorf("a client that may not write: %d", got)
 	}
 }
