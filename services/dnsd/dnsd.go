@@ -30,6 +30,7 @@ import (
 	"github.com/everup/everup/services/dnsd/internal/zone"
 	"github.com/everup/everup/shared/daemon"
 	"github.com/everup/everup/shared/fault"
+	"github.com/everup/everup/shared/health"
 	"github.com/everup/everup/shared/member"
 	"github.com/everup/everup/shared/netio"
 	"github.com/everup/everup/shared/run"
@@ -54,13 +55,14 @@ type Service struct {
 	data    atomic.Pointer[serve.Data]
 	servers []*dns.Server
 	counts  counters
+	ups     *health.Item // the upstreams
 }
 
 var _ daemon.Service[Config] = (*Service)(nil)
 
 // New reads the zones and binds the sockets.
 func New(c *Config, env *daemon.Env) (*Service, error) {
-	s := &Service{env: env}
+	s := &Service{env: env, ups: env.Health.Item("dnsd.forward", health.Options{Title: "the upstreams of forward"})}
 	s.counts.register(env.Metrics, s.data.Load)
 	data, err := s.build(c, nil)
 	if err != nil {
@@ -181,12 +183,67 @@ func (s *Service) Run(ctx context.Context) error {
 			return err
 		})
 	}
+	g.Go("upstreams", func(ctx context.Context) error { s.watchUpstreams(ctx); return nil })
 	g.Go("end", func(ctx context.Context) error {
 		<-ctx.Done()
 		s.closeSockets()
 		return nil
 	})
 	return g.Wait()
+}
+
+// upstreamsEvery is how often is looked at what became of the questions that were sent on.
+const upstreamsEvery = 5 * time.Second
+
+// watchUpstreams shows upstreams that answer nothing, or not everything, until ctx ends.
+func (s *Service) watchUpstreams(ctx context.Context) {
+	tick := time.NewTicker(upstreamsEvery)
+	defer tick.Stop()
+	var before outcome
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		now := outcomeOf(s.data.Load().Forward)
+		if l, detail, ok := judge(before, now); ok {
+			s.ups.Set(l, detail, "are the addresses in forward.upstreams right, and reachable from here?")
+		}
+		before = now
+	}
+}
+
+// outcome is what became of a forwarder's questions so far.
+type outcome struct {
+	of            *forward.Forwarder
+	asked, failed uint64
+}
+
+func outcomeOf(f *forward.Forwarder) outcome {
+	if f == nil {
+		return outcome{}
+	}
+	return outcome{f, f.Answered.Load() + f.Failures.Load(), f.Failures.Load()}
+}
+
+// judge says how the upstreams did between two looks; ok is false when nothing was asked and so nothing is known.
+func judge(before, now outcome) (l health.Level, detail string, ok bool) {
+	if before.of != now.of {
+		before = outcome{}
+	}
+	asked, failed := now.asked-before.asked, now.failed-before.failed
+	switch {
+	case now.of == nil:
+		return health.OK, "", true
+	case asked == 0:
+		return health.OK, "", false
+	case failed == asked:
+		return health.Fail, "none of them answers", true
+	case failed*2 >= asked:
+		return health.Warn, "half of the questions or more go unanswered", true
+	}
+	return health.OK, "", true
 }
 
 // closeSockets ends the servers whatever state they are in.

@@ -11,11 +11,16 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/everup/everup/services/dnsd/internal/config"
+	"github.com/everup/everup/services/dnsd/internal/forward"
+	"github.com/everup/everup/services/dnsd/internal/serve"
 	"github.com/everup/everup/shared/conf"
 	"github.com/everup/everup/shared/daemon"
 	"github.com/everup/everup/shared/fault"
+	"github.com/everup/everup/shared/health"
 	"github.com/everup/everup/shared/labtest"
 	"github.com/google/go-cmp/cmp"
 )
@@ -205,5 +210,57 @@ func TestNewRefuses(t *testing.T) {
 	_, err = daemon.New(Spec(), daemon.Loaded[Config]{Config: c}, nil, io.Discard)
 	if fault.Of(err) != fault.Conflict || !strings.Contains(err.Error(), fmt.Sprint(os.Getpid())) {
 		t.Errorf("a port in use: %v", err)
+	}
+}
+
+func TestJudge(t *testing.T) {
+	a, b := forward.New(forward.Config{}), forward.New(forward.Config{})
+	f := func(before, now outcome, want health.Level, wantOK bool) {
+		t.Helper()
+		if got, _, ok := judge(before, now); got != want || ok != wantOK {
+			t.Errorf("%+v to %+v: %v, %v", before, now, got, ok)
+		}
+	}
+	f(outcome{}, outcome{}, health.OK, true)                     // no forwarder
+	f(outcome{a, 5, 5}, outcome{a, 5, 5}, health.OK, false)      // nothing new: what is shown stays
+	f(outcome{a, 5, 0}, outcome{a, 8, 3}, health.Fail, true)     // all failed
+	f(outcome{a, 5, 5}, outcome{a, 9, 7}, health.Warn, true)     // half
+	f(outcome{a, 5, 5}, outcome{a, 9, 6}, health.OK, true)       // one of four
+	f(outcome{a, 500, 500}, outcome{b, 2, 2}, health.Fail, true) // a new forwarder counts anew
+	f(outcome{a, 500, 500}, outcome{}, health.OK, true)          // forwarding was taken away
+}
+
+// Upstreams that do not answer are shown, and so is that they are back.
+func TestDeadUpstreamsAreShown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		reg := health.NewRegistry()
+		s := &Service{ups: reg.Item("dnsd.forward", health.Options{})}
+		fw := forward.New(forward.Config{})
+		s.data.Store(&serve.Data{Forward: fw})
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() { s.watchUpstreams(ctx); close(done) }()
+		fw.Failures.Add(3)
+		time.Sleep(upstreamsEvery + time.Second)
+		if reg.Worst() != health.Fail {
+			t.Error("dead upstreams are not shown")
+		}
+		fw.Answered.Add(3)
+		time.Sleep(upstreamsEvery)
+		if reg.Worst() != health.OK {
+			t.Error("upstreams that answer again are still shown as dead")
+		}
+		cancel()
+		<-done
+	})
+}
+
+func TestForwardingToItselfIsRefused(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "dnsd.yaml")
+	if err := os.WriteFile(file, []byte("listen: ['127.0.0.1:5300']\nforward: {upstreams: ['192.0.2.1:53', '127.0.0.1:5300']}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conf.Load(file, new(Config), conf.Options{}); err == nil || !strings.Contains(err.Error(), "forward.upstreams[1]: ") {
+		t.Errorf("an upstream that is this server: %v", err)
 	}
 }

@@ -2,6 +2,8 @@
 package config
 
 import (
+	"slices"
+
 	"github.com/everup/everup/shared/conf"
 	"github.com/everup/everup/shared/daemon"
 	"github.com/miekg/dns"
@@ -61,6 +63,13 @@ func (c *Config) Validate(r *conf.Report) {
 			at.Errorf("zone %s is there already", name)
 		}
 		seen[name] = true
+	}
+	if c.Forward != nil {
+		for i, up := range c.Forward.Upstreams {
+			if slices.Contains(c.Listen, up) {
+				r.At("forward").At("upstreams").At(i).Errorf("%s is this server itself: questions would go round and round", up)
+			}
+		}
 	}
 	if d := c.Fleet.Domain; d != "" {
 		if _, ok := dns.IsDomainName(d); !ok {

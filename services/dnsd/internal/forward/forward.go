@@ -31,7 +31,8 @@ type Forwarder struct {
 	pending chan struct{} // a token for each question under way
 	next    atomic.Uint32
 
-	Hits, Misses, Failures atomic.Uint64
+	Hits, Misses       atomic.Uint64 // of the cache
+	Answered, Failures atomic.Uint64 // of the misses: by an upstream, and by none
 }
 
 // New returns a forwarder; it owns no goroutine.
@@ -62,6 +63,7 @@ func (f *Forwarder) Resolve(ctx context.Context, q *dns.Msg) (*dns.Msg, error) {
 		f.Failures.Add(1)
 		return nil, err
 	}
+	f.Answered.Add(1)
 	f.cache.put(time.Now(), k, m.Copy())
 	return finish(q, m), nil
 }
