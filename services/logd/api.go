@@ -19,6 +19,7 @@ const (
 	maxRows     = 10_000
 	defaultRows = 100
 	queryBytes  = 1 << 30
+	queryFound  = 16 << 20
 	queryTime   = 10 * time.Second
 	maxQueries  = 2 // at once
 	maxWait     = 20 * time.Second
@@ -196,7 +197,7 @@ func (s *Service) query(ctx context.Context, q url.Values) (any, error) {
 		return nil, fault.New(fault.Full, "logd: %d searches are running", maxQueries)
 	}
 	return query.Run(ctx, s.root, s.loc, query.Request{
-		Filter: f, From: from, To: to, Limits: query.Limits{Rows: rows, Bytes: queryBytes, Time: queryTime},
+		Filter: f, From: from, To: to, Limits: query.Limits{Rows: rows, Bytes: queryBytes, Found: queryFound, Time: queryTime},
 	})
 }
 

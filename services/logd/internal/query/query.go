@@ -1,5 +1,5 @@
-// Package query searches the text files. A search is bounded by rows, by bytes read and by time, and says when a bound cut it
-// short.
+// Package query searches the text files. A search is bounded by rows, by bytes read and found, and by time, and says when a bound cut
+// it short.
 package query
 
 import (
@@ -23,7 +23,8 @@ import (
 // Limits bound one search.
 type Limits struct {
 	Rows  int
-	Bytes int64
+	Bytes int64 // read
+	Found int   // bytes of the lines found, which are held until the answer is sent
 	Time  time.Duration
 }
 
@@ -37,7 +38,7 @@ type Request struct {
 // Result is what was found, day by day and, within a day, host by host, each in the order of receipt.
 type Result struct {
 	Lines  []tail.Line `json:"lines"`
-	Cut    string      `json:"cut,omitempty"`    // "rows", "bytes" or "time": there may be more
+	Cut    string      `json:"cut,omitempty"`    // "rows", "bytes", "found" or "time": there may be more
 	Bytes  int64       `json:"bytes"`            // read
 	Odd    int         `json:"odd,omitempty"`    // lines in the files that are none of ours
 	Longer int         `json:"longer,omitempty"` // lines too long to be looked at
@@ -52,6 +53,7 @@ var errCut = errors.New("bound reached")
 type search struct {
 	Request
 	res   Result
+	found int          // bytes of res.Lines as they stand in the files
 	ended func() error // why the search must end, if it must
 	line  *bufio.Reader
 }
@@ -190,6 +192,10 @@ func (s *search) look(line []byte) error {
 	}
 	if len(s.res.Lines) >= s.Limits.Rows {
 		s.res.Cut = "rows"
+		return errCut
+	}
+	if s.found += len(line); s.found > s.Limits.Found {
+		s.res.Cut = "found"
 		return errCut
 	}
 	s.res.Lines = append(s.res.Lines, tail.Line{

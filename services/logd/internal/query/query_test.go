@@ -44,7 +44,7 @@ func tree(t *testing.T) *os.Root {
 	return root
 }
 
-var wide = Limits{Rows: 1000, Bytes: 1 << 30, Time: time.Minute}
+var wide = Limits{Rows: 1000, Bytes: 1 << 30, Found: 1 << 20, Time: time.Minute}
 
 func TestRun(t *testing.T) {
 	root := tree(t)
@@ -63,9 +63,10 @@ func TestRun(t *testing.T) {
 	f(tail.Filter{Severity: 3}, start, end, wide, 30, "")
 	f(tail.Filter{Severity: 7, Contains: []byte("line 4")}, start, end, wide, 6, "")
 	f(tail.Filter{Severity: 7, Contains: []byte("daemon")}, start, end, wide, 0, "")
-	f(tail.All(), start, end, Limits{Rows: 7, Bytes: 1 << 30, Time: time.Minute}, 7, "rows")
-	f(tail.All(), start, end, Limits{Rows: 1000, Bytes: 400, Time: time.Minute}, 6, "bytes")
-	f(tail.All(), start, end, Limits{Rows: 1000, Bytes: 1 << 30, Time: 0}, 0, "time")
+	f(tail.All(), start, end, Limits{Rows: 7, Bytes: 1 << 30, Found: 1 << 20, Time: time.Minute}, 7, "rows")
+	f(tail.All(), start, end, Limits{Rows: 1000, Bytes: 1 << 30, Found: 400, Time: time.Minute}, 6, "found")
+	f(tail.All(), start, end, Limits{Rows: 1000, Bytes: 400, Found: 1 << 20, Time: time.Minute}, 6, "bytes")
+	f(tail.All(), start, end, Limits{Rows: 1000, Bytes: 1 << 30, Found: 1 << 20, Time: 0}, 0, "time")
 	if _, err := Run(t.Context(), root, time.UTC, Request{From: noon, To: noon, Limits: wide}); !errors.Is(err, fault.Invalid) {
 		t.Errorf("empty span: %v", err)
 	}

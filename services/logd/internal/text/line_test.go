@@ -94,6 +94,7 @@ func TestFileName(t *testing.T) {
 	}
 	f("web1.example.com", "web1.example.com.log")
 	f("", "_none.log")
+	f("-rf", "_rf~760cd3b8.log")
 	f("..", "_.~9608161c.log")
 	f("../../etc/passwd", "_._.._etc_passwd~df406b03.log")
 	f("fe80::1", "fe80__1~11c28dab.log")

@@ -27,7 +27,7 @@ func FileName(host string) string {
 		}
 		return '_'
 	}, host)
-	if clean[0] == '.' {
+	if clean[0] == '.' || clean[0] == '-' { // hidden from, or an option to, what is called with *.log
 		clean = "_" + clean[1:]
 	}
 	if len(clean) > maxName {
