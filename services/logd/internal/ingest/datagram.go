@@ -16,6 +16,9 @@ import (
 // lastCall is how long a receiver that is told to stop still reads what has already arrived.
 const lastCall = 100 * time.Millisecond
 
+// lastCallMost bounds that for a stream, whose buffered bytes may have to wait for room in the queue.
+const lastCallMost = 3 * time.Second
+
 // receiveBuffer is asked of the kernel for a datagram socket, in bytes; the kernel may grant less.
 const receiveBuffer = 4 << 20
 

@@ -3,9 +3,11 @@ package ingest
 import (
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -221,5 +223,42 @@ func TestFullQueueMakesTCPWait(t *testing.T) {
 			t.Error(got)
 		}
 		<-wrote
+	})
+}
+
+// What a sender that is done had sent is read at a stop though the files are slow; a sender that never pauses is cut.
+func TestStopReadsWhatArrived(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, messages := range []int{10, 1000} {
+			s := newSink(1)
+			stop, cancel := context.WithCancel(t.Context())
+			conn, sender := net.Pipe()
+			var wg sync.WaitGroup
+			wg.Go(func() { s.serveConn(stop, t.Context(), conn); s.Queue.Close() })
+			wg.Go(func() {
+				for range messages {
+					if _, err := io.WriteString(sender, "<13>x\n"); err != nil {
+						break
+					}
+				}
+				sender.Close()
+			})
+			cancel()
+			start, got := time.Now(), 0
+			for more := true; more; {
+				<-s.Queue.Ready()
+				var batch []record.Record
+				batch, more = s.Queue.Take()
+				got += len(batch)
+				time.Sleep(60 * time.Millisecond) // a slow disk
+			}
+			wg.Wait()
+			if messages == 10 && got != messages {
+				t.Errorf("%d of %d messages were kept", got, messages)
+			}
+			if took := time.Since(start); took > lastCallMost+time.Second {
+				t.Errorf("with %d messages the end took %v", messages, took)
+			}
+		}
 	})
 }

@@ -121,19 +121,20 @@ type deadlines struct {
 	conn   net.Conn
 	limits func() *Limits
 
-	mu      sync.Mutex
-	frame   time.Time // when the message under way must be complete; zero between messages
-	stopped bool
+	mu    sync.Mutex
+	frame time.Time // when the message under way must be complete; zero between messages
+	end   time.Time // when reading ends at the latest; zero unless stopped
 }
 
 // before is the framer's hook.
 func (d *deadlines) before(partial bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.stopped {
+	now, l := time.Now(), d.limits()
+	if !d.end.IsZero() {
+		d.conn.SetReadDeadline(d.lastLocked(now))
 		return
 	}
-	now, l := time.Now(), d.limits()
 	if !partial {
 		d.frame = time.Time{}
 		d.conn.SetReadDeadline(now.Add(l.Idle))
@@ -152,10 +153,19 @@ func (d *deadlines) done() {
 	d.frame = time.Time{}
 }
 
-// stop gives the connection a last moment.
+// stop lets the connection read what has arrived: as long as something comes within lastCall, but no longer than
+// lastCallMost, for a sender that never pauses.
 func (d *deadlines) stop() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.stopped = true
-	d.conn.SetReadDeadline(time.Now().Add(lastCall))
+	now := time.Now()
+	d.end = now.Add(lastCallMost)
+	d.conn.SetReadDeadline(d.lastLocked(now))
+}
+
+func (d *deadlines) lastLocked(now time.Time) time.Time {
+	if t := now.Add(lastCall); t.Before(d.end) {
+		return t
+	}
+	return d.end
 }
