@@ -661,6 +661,26 @@ func TestFleet(t *testing.T) {
 	}
 }
 
+// A fleet without a secret is open to every local process: that is said, not only documented.
+func TestOpenFleetIsAFinding(t *testing.T) {
+	f := func(secrets string, want health.Level) {
+		t.Helper()
+		h := newHost(t, fmt.Sprintf("cluster: {fleet: demo, listen: '%s'%s}\nbus: {mode: 'off'}\n", labtest.FreeAddr(t), secrets))
+		in, _ := h.start(t, "toy", "")
+		level := health.OK
+		for _, it := range in.Env().Health.Snapshot() {
+			if it.ID == "fleet.open" {
+				level = it.Level
+			}
+		}
+		if level != want {
+			t.Errorf("fleet.open with %q is %s, want %s", secrets, level, want)
+		}
+	}
+	f("", health.Warn)
+	f(", secrets: [0123456789abcdef0123]", health.OK)
+}
+
 func TestFollowEvents(t *testing.T) {
 	h := newHost(t, "")
 	in, _ := h.start(t, "toy", "")

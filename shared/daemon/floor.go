@@ -135,6 +135,7 @@ func (f *floor) openFleet() error {
 	if err != nil {
 		return err
 	}
+	f.warnOpen(keys)
 	version := buildinfo.Read().Version
 	f.Fleet, err = member.New(f.common.Cluster, member.Env{
 		Node: f.Node, Service: f.service, Version: version, Keys: keys, State: f.State,
@@ -163,6 +164,16 @@ func (f *floor) openFleet() error {
 		f.closers = append(f.closers, func() { f.Bus.Close(context.Background()) })
 	}
 	return err
+}
+
+// warnOpen says that a fleet without secrets trusts every process of the host: it may send requests (drain, flush) and make
+// itself a member. That is for trying out; beyond loopback it is refused.
+func (f *floor) warnOpen(keys *pki.Keys) {
+	if f.common.Cluster == nil || keys != nil {
+		return
+	}
+	f.Health.Item("fleet.open", health.Options{Title: "the fleet has no secret"}).
+		Warn("every local process may join it and send requests to its daemons", "set cluster.secrets on every daemon: everup secret")
 }
 
 // close releases what was opened, newest first.
