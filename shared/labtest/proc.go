@@ -33,7 +33,13 @@ func (h *Host) Start(name, program string, args ...string) *Proc {
 func (h *Host) StartCmd(name string, cmd *exec.Cmd) *Proc {
 	t := h.lab.t
 	t.Helper()
-	file, err := os.CreateTemp(t.ArtifactDir(), h.Name+"-"+filepath.Base(name)+"-*.log")
+	dir := t.ArtifactDir()
+	// A benchmark is run several times and its directory is removed after the first.
+	err := os.MkdirAll(dir, 0o755)
+	if err != nil {
+		t.Fatalf("labtest: start %s: %v", name, err)
+	}
+	file, err := os.CreateTemp(dir, h.Name+"-"+filepath.Base(name)+"-*.log")
 	if err != nil {
 		t.Fatalf("labtest: start %s: %v", name, err)
 	}
