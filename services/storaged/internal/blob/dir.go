@@ -19,7 +19,7 @@ import (
 // Dir is the directory on disk:
 //
 //	objects/ab/cd/<SHA-256 of the name in hex>   one file an object; a name cannot clash with another's directory
-//	incoming/<random>                            uploads under way; removed at start
+//	incoming/<random>                            uploads under way, and a probe now and then; removed at start
 type Dir struct {
 	path string
 
@@ -33,6 +33,7 @@ const (
 	incomingDir = "incoming"
 	dirPerm     = 0o700
 	filePerm    = 0o600
+	probePrefix = "probe-" // of the file that proves that uploads can be written
 )
 
 // OpenDir makes the directory's parts, removes what interrupted uploads left, and proves that it can be written durably. The
@@ -52,7 +53,7 @@ func OpenDir(path string) (*Dir, error) {
 
 // Probe proves that the directory can be written durably, as a disk that went bad or read-only cannot.
 func (d *Dir) Probe() error {
-	f, err := d.createTemp()
+	f, err := os.CreateTemp(filepath.Join(d.path, incomingDir), probePrefix)
 	if err != nil {
 		return fault.Wrap(classOf(err), err, "blob: directory %s cannot be written", d.path)
 	}
