@@ -18,7 +18,7 @@ var steps = []struct {
 	name string
 	re   *regexp.Regexp
 }{
-	{"sync-file", regexp.MustCompile(`fsync\(\d+</[^>]*/incoming/[^>]*>\)\s+= 0`)},
+	{"sync-file", regexp.MustCompile(`fsync\(\d+</[^>]*/incoming/[0-9][^>]*>\)\s+= 0`)}, // a probe of the disk has another name
 	{"rename", regexp.MustCompile(`rename(at2?)?\(.*/incoming/.*/objects/[0-9a-f]{2}/.*= 0`)},
 	{"remove", regexp.MustCompile(`unlink(at)?\(.*/objects/[0-9a-f]{2}/.*= 0`)},
 	{"sync-leaf", regexp.MustCompile(`fsync\(\d+</[^>]*/objects/[0-9a-f]{2}/[0-9a-f]{2}>\)\s+= 0`)},
