@@ -12,6 +12,11 @@ import (
 	"github.com/everup/everup/shared/metric"
 )
 
+const (
+	startGap  = 2 * time.Millisecond // of the spread of first checks, for each target
+	maxSpread = time.Second
+)
+
 // RunnerOptions change how a Runner works; the zero value is usable.
 type RunnerOptions struct {
 	Concurrency int                               // checks at once; 0 means 256
@@ -22,8 +27,8 @@ type RunnerOptions struct {
 
 // Runner checks many targets, each at its own pace.
 //
-//   - The first checks of targets that are added together are spread over a fast interval (at most 1 s), the
-//     second ones over a whole interval, so that neither a start nor a reload makes a burst.
+//   - The first checks of targets that are added together are spread over 2 ms for each (at most a fast interval and
+//     1 s), the second ones over a whole interval: a few targets are known at once, and many make no burst.
 //   - At most Concurrency checks run at once; others wait, and a start that is late by more than 100 ms is
 //     counted. A check is never started while the one before it of the same target runs: a slow target is
 //     checked less often, not twice.
@@ -108,6 +113,7 @@ func (r *Runner) startLocked(key string, t Target, cfg Config, check Checker, no
 	w := &watch{
 		runner: r, key: key, target: t, cancel: cancel, kick: make(chan struct{}, 1),
 		cfg: cfg, check: check, notify: notify, machine: NewMachine(cfg),
+		turn: len(r.targets),
 	}
 	r.wg.Go(func() { w.run(ctx) })
 	return w

@@ -176,10 +176,25 @@ func TestRunnerSpreadsStarts(t *testing.T) {
 		time.Sleep(3 * time.Second)
 		mu.Lock()
 		defer mu.Unlock()
-		// 200 points over 500 ms and over 1500 ms: a tenth of the span holds about a tenth of them.
-		checkSpread(t, starts, 0, 0, 500*time.Millisecond)
-		checkSpread(t, starts, 1, 500*time.Millisecond, 2500*time.Millisecond)
+		// 200 points over 400 ms and over 1500 ms: a tenth of the span holds about a tenth of them.
+		checkSpread(t, starts, 0, 0, 400*time.Millisecond)
+		checkSpread(t, starts, 1, 500*time.Millisecond, 2400*time.Millisecond)
 	})
+}
+
+// One target is checked at once, the thousandth in its turn, and none later than the fast interval or a second.
+func TestFirstPause(t *testing.T) {
+	f := func(turn int, fast time.Duration, chance float64, want time.Duration) {
+		t.Helper()
+		if got := firstPause(turn, fast, chance); got != want {
+			t.Errorf("firstPause(%d, %v, %v) = %v, want %v", turn, fast, chance, got, want)
+		}
+	}
+	f(0, time.Second, 0, 0)
+	f(0, time.Second, 0.5, time.Millisecond)
+	f(100, time.Second, 0, 200*time.Millisecond)
+	f(100, 50*time.Millisecond, 0.5, 25*time.Millisecond)
+	f(10_000, 10*time.Second, 0.25, 250*time.Millisecond)
 }
 
 func checkSpread(t *testing.T, starts map[byte][]time.Duration, nth int, from, to time.Duration) {

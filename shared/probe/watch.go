@@ -21,6 +21,7 @@ type watch struct {
 	target Target
 	cancel context.CancelFunc
 	kick   chan struct{} // the configuration changed: plan anew
+	turn   int           // how many targets were there before: the first check comes in its turn
 
 	mu       sync.Mutex
 	stopped  bool
@@ -74,7 +75,7 @@ func (w *watch) run(ctx context.Context) {
 	defer w.cancel()
 	w.mu.Lock()
 	w.since = time.Now()
-	planned := w.since.Add(time.Duration(rand.Float64() * float64(min(w.cfg.fast(), time.Second))))
+	planned := w.since.Add(firstPause(w.turn, w.cfg.fast(), rand.Float64()))
 	w.mu.Unlock()
 	var discards int
 	for first := true; w.sleep(ctx, &planned); {
@@ -93,6 +94,15 @@ func (w *watch) run(ctx context.Context) {
 		}
 		planned = latest(planned, time.Now())
 	}
+}
+
+// firstPause is how long the first check waits, so that many targets added together make no burst and few are known at once:
+// startGap for each that was there before, or by chance where that would be longer than maxSpread or the fast interval.
+func firstPause(turn int, fast time.Duration, chance float64) time.Duration {
+	if at := time.Duration((float64(turn) + chance) * float64(startGap)); at <= min(fast, maxSpread) {
+		return at
+	}
+	return time.Duration(chance * float64(min(fast, maxSpread)))
 }
 
 // soon returns when to repeat a check that was discarded.

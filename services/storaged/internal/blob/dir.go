@@ -173,15 +173,22 @@ func (d *Dir) makeLasting(dir string) error {
 // Walk calls f for every object file, with what reading its head gave. Files of other names are passed over. It stops at
 // the first error of f.
 func (d *Dir) Walk(f func(path string, m Meta, err error) error) error {
-	for i := range 1 << 16 {
-		dir := filepath.Join(objectsDir, fmt.Sprintf("%02x", i>>8), fmt.Sprintf("%02x", i&0xff))
-		if i&0xff == 0 {
-			if _, err := os.Stat(filepath.Join(d.path, filepath.Dir(dir))); errors.Is(err, fs.ErrNotExist) {
+	for i := range 1 << 8 {
+		upper := filepath.Join(objectsDir, fmt.Sprintf("%02x", i))
+		leaves, err := os.ReadDir(filepath.Join(d.path, upper))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return fault.Wrap(classOf(err), err, "blob: list %s", upper)
+		}
+		for _, leaf := range leaves {
+			if len(leaf.Name()) != 2 || !leaf.IsDir() {
 				continue
 			}
-		}
-		if err := d.walkLeaf(dir, f); err != nil {
-			return err
+			if err := d.walkLeaf(filepath.Join(upper, leaf.Name()), f); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
