@@ -181,7 +181,7 @@ func TestLabDetectionAndHealing(t *testing.T) {
 
 // BenchmarkFleetDetection prints the figures of BENCHMARKS.md ("fleet"): run with -benchtime=20x for 20 trials of each.
 func BenchmarkFleetDetection(b *testing.B) {
-	for _, timing := range []string{"lan", "fast", "calm"} {
+	for _, timing := range []string{"lan", "fast"} { // calm: an isolated host takes over 30 s to miss four others
 		b.Run(timing, func(b *testing.B) {
 			l := newLabFleet(b, 5, timing)
 			b.ResetTimer()
