@@ -27,7 +27,8 @@ deps: ## install what the tests need from Debian (as root; without root it only 
 	@deploy/scripts/deps
 
 test: deps build lint ## all tests of all modules, with the race detector; skips are named and counted
-	@EVERUP_BIN=$(CURDIR)/bin CGO_ENABLED=1 go run ./deploy/cmd/everup-test -race -timeout 12m work
+	@race=-race cgo=1; command -v gcc >/dev/null || { race= cgo=0; echo "test: without the race detector, which needs gcc" >&2; }; \
+		EVERUP_BIN=$(CURDIR)/bin CGO_ENABLED=$$cgo go run ./deploy/cmd/everup-test $$race -timeout 12m work
 
 unit: ## the tests that need neither root nor Debian programs, without the race detector
 	@go test -short work
