@@ -76,7 +76,11 @@ func echoBody(t testing.TB) string {
 func TestAMemberThatClosesWithoutAWord(t *testing.T) {
 	f := func(method, body string, code int, answer string) {
 		t.Helper()
-		bad, heads := misbehave(t, func(c net.Conn, _ int64) { c.Close() })
+		bad, heads := misbehave(t, func(c net.Conn, _ int64) {
+			// Of a large body it takes more than lbd keeps: then the rest cannot be sent again.
+			io.CopyN(io.Discard, c, int64(len(body)/2))
+			c.Close()
+		})
 		b := start(t, poolYAML("", bad, echoBody(t)))
 		var bodies []string
 		for range 2 { // round robin: one of them goes to the bad one first
@@ -93,7 +97,7 @@ func TestAMemberThatClosesWithoutAWord(t *testing.T) {
 	f("GET", "", 200, "GET 0")
 	f("DELETE", "", 200, "DELETE 0")
 	f("PUT", strings.Repeat("x", 64<<10), 200, "PUT 65536")
-	f("PUT", strings.Repeat("x", 64<<10+1), 502, "502 Bad Gateway\n") // too large to be kept
+	f("PUT", strings.Repeat("x", 1<<20), 502, "502 Bad Gateway\n") // too large to be kept
 	f("POST", "x", 502, "502 Bad Gateway\n")
 	f("POST", "", 502, "502 Bad Gateway\n")
 }
