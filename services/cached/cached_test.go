@@ -364,7 +364,7 @@ func TestPymemcache(t *testing.T) {
 	labtest.Needs(t, "python3")
 	python := "/usr/bin/python3" // Debian's, which has Debian's modules
 	if err := exec.Command(python, "-c", "import pymemcache").Run(); err != nil {
-		t.Skip("needs python3-pymemcache: not installed")
+		t.Skip("SKIP-NEEDS: python3-pymemcache")
 	}
 	in := start(t, "")
 	_, port, _ := net.SplitHostPort(in.addr)
