@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"github.com/everup/everup/deploy/internal/site"
+	"github.com/everup/everup/deploy/internal/site/sitetest"
 	"github.com/everup/everup/shared/labtest"
 	"github.com/nats-io/nats.go"
 )
@@ -41,39 +42,22 @@ func start(t *testing.T) *suite {
 	if bin == "" {
 		t.Skip("SKIP-NEEDS: binaries built by make (EVERUP_BIN)")
 	}
-	offset, err := site.FreeOffset()
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := site.New(site.Options{
-		Dir: filepath.Join(t.TempDir(), ".everup"), Bin: bin, Offset: offset,
-		Report: func(child, line string) { t.Logf("%s: %s", child, line) },
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan error, 1)
-	go func() { done <- s.Run(context.Background()) }()
-	t.Cleanup(func() {
-		s.Stop()
-		if err := <-done; err != nil {
-			t.Errorf("the suite ended with: %v", err)
+	var s *site.Suite
+	t.Cleanup(func() { // runs after the suite's own end
+		if s == nil {
+			return // it did not start, and that was said
 		}
 		for _, p := range site.Ports() {
 			if c, err := net.DialTimeout("tcp", s.Addr(p.Number), time.Second); err == nil {
 				c.Close()
-				t.Errorf("port %d still answers after the end", p.Number+offset)
+				t.Errorf("port %d still answers after the end", p.Number+s.Offset)
 			}
 		}
 	})
-	select {
-	case <-s.Ready():
-	case err := <-done:
-		done <- err
-		t.Fatalf("the suite did not start: %v", err)
-	case <-time.After(time.Minute):
-		t.Fatal("the suite was not ready within a minute")
-	}
+	s = sitetest.Start(t, site.Options{
+		Dir: filepath.Join(t.TempDir(), ".everup"), Bin: bin,
+		Report: func(child, line string) { t.Logf("%s: %s", child, line) },
+	})
 	return &suite{s, bin}
 }
 
