@@ -25,8 +25,8 @@ import (
 	"time"
 
 	"github.com/everup/everup/services/cached/internal/config"
-	"github.com/everup/everup/services/cached/internal/engine"
-	"github.com/everup/everup/services/cached/internal/text"
+	engine "github.com/everup/everup/services/cached/internal/oldengine"
+	text "github.com/everup/everup/services/cached/internal/oldtext"
 	"github.com/everup/everup/shared/buildinfo"
 	"github.com/everup/everup/shared/conf"
 	"github.com/everup/everup/shared/daemon"

@@ -1,7 +1,7 @@
 package cached
 
 import (
-	"github.com/everup/everup/services/cached/internal/engine"
+	engine "github.com/everup/everup/services/cached/internal/oldengine"
 	"github.com/everup/everup/shared/metric"
 )
 

@@ -1,4 +1,4 @@
-package text
+package oldtext
 
 import (
 	"bufio"
@@ -13,7 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/everup/everup/services/cached/internal/engine"
+	engine "github.com/everup/everup/services/cached/internal/oldengine"
 )
 
 // Options of the connections of a server.

@@ -2,7 +2,7 @@
 // replace, append, prepend, cas, delete, touch, incr, decr, flush_all, stats, version, verbosity and quit, with memcached's replies and
 // error texts to the letter. Meta commands, the binary protocol and UDP are not spoken here: they get ERROR, as from a
 // server that does not know them.
-package text
+package oldtext
 
 import (
 	"bytes"

@@ -3,7 +3,7 @@
 // This is the plain engine of the ground floor: correct and bounded, not yet lean or fast. Time comes in with every call, in
 // seconds since 1970, so that expiry is tested without waiting. Values handed out are never changed afterwards: a reply in
 // flight keeps the value it started with.
-package engine
+package oldengine
 
 import (
 	"container/list"

@@ -1,4 +1,4 @@
-package text
+package oldtext
 
 import (
 	"bufio"
@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/everup/everup/services/cached/internal/engine"
+	engine "github.com/everup/everup/services/cached/internal/oldengine"
 	"github.com/everup/everup/shared/labtest"
 )
 
