@@ -169,6 +169,13 @@ func TestToyProcess(t *testing.T) {
 	if file == "" {
 		return // not a test
 	}
+	if os.Getenv("TOY_SERVE") != "" {
+		load := func() (Loaded[toyConfig], error) { return readConfig[toyConfig](file, options("toy")) }
+		if err := Serve(context.Background(), toySpec("toy"), load, "elsewhere", os.Stderr); err != nil {
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	os.Exit(cli.Execute(context.Background(), Command(toySpec("toy")), []string{"run", "-c", file}, os.Stdout, os.Stderr))
 }
 
@@ -230,6 +237,32 @@ func TestProcess(t *testing.T) {
 	cmd.Process.Signal(syscall.SIGTERM)
 	hears("STOPPING=1")
 	if err := cmd.Wait(); err != nil {
+		t.Errorf("ended with %v\n%s", err, log.String())
+	}
+}
+
+// Served from another front end, the daemon reloads by that one's loader, and SIGUSR1 stops it in order.
+func TestServe(t *testing.T) {
+	h := newHost(t, "")
+	file := h.write(t, "toy", "word: hello\n")
+	cmd := exec.Command("/proc/self/exe", "-test.run=^TestToyProcess$")
+	cmd.Env = []string{"TOY_CONFIG=" + file, "TOY_SERVE=1"}
+	var log bytes.Buffer
+	cmd.Stderr = &log
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer cmd.Process.Kill()
+	h.becomesReady(t)
+	h.write(t, "toy", "word: bye\n")
+	if err := admin.Dial(h.path("toy.sock")).Do(t.Context(), "POST", "/v1/reload", nil, nil); err != nil {
+		t.Error(err)
+	}
+	if s := h.becomesReady(t); s.Detail.(map[string]any)["word"] != "bye" {
+		t.Errorf("after the reload: %+v", s.Detail)
+	}
+	cmd.Process.Signal(syscall.SIGUSR1)
+	if err := cmd.Wait(); err != nil || !strings.Contains(log.String(), `elsewhere`) {
 		t.Errorf("ended with %v\n%s", err, log.String())
 	}
 }

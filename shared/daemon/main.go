@@ -2,8 +2,10 @@ package daemon
 
 import (
 	"context"
+	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -73,25 +75,73 @@ func runCommand[C any](spec Spec[C], m *mainFlags) *cobra.Command {
 
 // runDaemon is the life of the process: read, open, supervise, stop.
 func runDaemon[C any](c *cobra.Command, spec Spec[C], m *mainFlags) error {
-	opts := options(spec.Name)
+	return live(c.Context(), func() (*Instance[C], error) {
+		return boot(spec, m.path, options(spec.Name), m.strict, c.ErrOrStderr())
+	}, m.path)
+}
+
+// Serve runs the daemon, as its command does, on a configuration that comes from load and not from everup's own command line: until a
+// signal ends it, or ctx does. SIGUSR1 stops it as SIGTERM does. from says in the log where the configuration comes from; out gets the log.
+// No configuration is put in place of one that load refuses.
+func Serve[C any](ctx context.Context, spec Spec[C], load Loader[C], from string, out io.Writer) error {
+	return live(ctx, func() (*Instance[C], error) {
+		loaded, err := load()
+		if err != nil {
+			return nil, err
+		}
+		return New(spec, loaded, load, out)
+	}, from, syscall.SIGUSR1)
+}
+
+// live makes an instance and supervises it. The signals in stop count as SIGTERM once it is there.
+func live[C any](ctx context.Context, open func() (*Instance[C], error), from string, stop ...os.Signal) error {
 	// From here on, for their default would kill a daemon that takes its time to start. SIGTERM keeps its default until there is
 	// something to be put in order.
 	signals := make(chan os.Signal, 16)
 	signal.Notify(signals, syscall.SIGHUP, syscall.SIGUSR1)
 	defer signal.Stop(signals)
-	inst, err := boot(spec, m.path, opts, m.strict, c.ErrOrStderr())
+	inst, err := open()
 	if err != nil {
 		return err
 	}
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
+	taken, end := asTERM(signals, stop)
+	defer end()
 	log := inst.Env().Log
-	log.Info().Str("version", buildinfo.Read().Version).Int("pid", os.Getpid()).Str("config", m.path).Msg("starting")
-	return run.Supervise(c.Context(), run.Life{
+	log.Info().Str("version", buildinfo.Read().Version).Int("pid", os.Getpid()).Str("config", from).Msg("starting")
+	return run.Supervise(ctx, run.Life{
 		Log: log, Notify: run.NewNotifier(),
 		Serve: inst.Run, Ready: inst.Ready(), Healthy: inst.Healthy, Status: inst.StatusLine,
 		Reload: func(ctx context.Context) error { _, err := inst.Reload(ctx); return err },
-		Stop:   inst.StopSteps(), Signals: signals,
+		Stop:   inst.StopSteps(), Signals: taken,
 	})
+}
+
+// asTERM passes signals on, those in stop as SIGTERM, until end is called.
+func asTERM(signals <-chan os.Signal, stop []os.Signal) (_ <-chan os.Signal, end func()) {
+	if len(stop) == 0 {
+		return signals, func() {}
+	}
+	out, done, gone := make(chan os.Signal, 16), make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(gone)
+		for {
+			select {
+			case <-done:
+				return
+			case s := <-signals:
+				if slices.Contains(stop, s) {
+					s = syscall.SIGTERM
+				}
+				select {
+				case out <- s:
+				case <-done:
+					return
+				}
+			}
+		}
+	}()
+	return out, func() { close(done); <-gone }
 }
 
 func checkCommand[C any](spec Spec[C], m *mainFlags) *cobra.Command {
