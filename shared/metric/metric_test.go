@@ -47,6 +47,10 @@ func example() *Registry {
 	v.With("/d", "404").Add(6)
 	hv := r.HistogramVec("size_bytes", "Sizes.", []float64{64}, 4, "pool")
 	hv.With("web").Observe(10)
+	r.HistogramFunc("elsewhere_seconds", "Kept elsewhere.", []float64{1, 2}, func(counts []uint64) float64 {
+		copy(counts, []uint64{3, 0, 4})
+		return 21.5
+	}, Label{"command", "get"})
 	r.GaugeVecFunc("members", "Members.", 2, []string{"pool", "state"}, func(emit func(float64, ...string)) {
 		emit(2, "web", "up")
 		emit(1, "web", "down")
@@ -55,7 +59,14 @@ func example() *Registry {
 	return r
 }
 
-const golden = `# HELP everup_lbd_errors_total By path.
+const golden = `# HELP everup_lbd_elsewhere_seconds Kept elsewhere.
+# TYPE everup_lbd_elsewhere_seconds histogram
+everup_lbd_elsewhere_seconds_bucket{command="get",le="1"} 3
+everup_lbd_elsewhere_seconds_bucket{command="get",le="2"} 3
+everup_lbd_elsewhere_seconds_bucket{command="get",le="+Inf"} 7
+everup_lbd_elsewhere_seconds_sum{command="get"} 21.5
+everup_lbd_elsewhere_seconds_count{command="get"} 7
+# HELP everup_lbd_errors_total By path.
 # TYPE everup_lbd_errors_total counter
 everup_lbd_errors_total{path="/\"a\\\n",code="500"} 1
 everup_lbd_errors_total{path="/b�",code="404"} 2

@@ -62,6 +62,13 @@ func (r *Registry) Histogram(name, help string, bounds []float64, labels ...Labe
 	return h
 }
 
+// HistogramFunc registers a histogram that is kept elsewhere: at each scrape read fills counts, the number of observations in each bucket
+// alone, one more than bounds (the last has no upper bound), and returns the sum of all observed values.
+func (r *Registry) HistogramFunc(name, help string, bounds []float64, read func(counts []uint64) (sum float64), labels ...Label) {
+	checkBounds(bounds)
+	r.register(kindHistogram, name, help, labels, &histogramFunc{slices.Clone(bounds), read})
+}
+
 // BeforeWrite has f run at the start of each WriteText, to refresh several values by one look. f must not block.
 func (r *Registry) BeforeWrite(f func()) {
 	r.mu.Lock()

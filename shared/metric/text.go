@@ -20,6 +20,11 @@ type sample interface {
 type (
 	counterFunc func() uint64
 	gaugeFunc   func() float64
+
+	histogramFunc struct {
+		bounds []float64
+		read   func(counts []uint64) (sum float64)
+	}
 )
 
 // WriteText prints all metrics in name order, those of one name in the order of their label values. It writes family
@@ -86,16 +91,30 @@ func (g gaugeFunc) append(b []byte, f *family, s *series) []byte {
 
 // append prints the buckets, cumulative. _count is the +Inf bucket, so that the two never differ.
 func (h *Histogram) append(b []byte, f *family, s *series) []byte {
-	var n uint64
+	counts := make([]uint64, len(h.counts))
 	for i := range h.counts {
+		counts[i] = h.counts[i].Load()
+	}
+	return appendBuckets(b, f, s, h.bounds, counts, h.Sum())
+}
+
+func (h *histogramFunc) append(b []byte, f *family, s *series) []byte {
+	counts := make([]uint64, len(h.bounds)+1)
+	sum := h.read(counts)
+	return appendBuckets(b, f, s, h.bounds, counts, sum)
+}
+
+func appendBuckets(b []byte, f *family, s *series, bounds []float64, counts []uint64, sum float64) []byte {
+	var n uint64
+	for i, c := range counts {
 		le := "+Inf"
-		if i < len(h.bounds) {
-			le = formatFloat(h.bounds[i])
+		if i < len(bounds) {
+			le = formatFloat(bounds[i])
 		}
-		n += h.counts[i].Load()
+		n += c
 		b = appendUint(b, f, s, "_bucket", le, n)
 	}
-	b = appendFloat(b, f, s, "_sum", h.Sum())
+	b = appendFloat(b, f, s, "_sum", sum)
 	return appendUint(b, f, s, "_count", "", n)
 }
 
