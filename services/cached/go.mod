@@ -2,12 +2,14 @@ module github.com/everup/everup/services/cached
 
 go 1.26.0
 
-require github.com/everup/everup/shared v0.0.0
+require (
+	github.com/everup/everup/shared v0.0.0
+	github.com/google/go-cmp v0.7.0
+)
 
 require (
 	github.com/antithesishq/antithesis-sdk-go v0.8.0-default-no-op // indirect
 	github.com/google/btree v1.1.3 // indirect
-	github.com/google/go-cmp v0.7.0 // indirect
 	github.com/google/go-tpm v0.9.8 // indirect
 	github.com/hashicorp/errwrap v1.1.0 // indirect
 	github.com/hashicorp/go-immutable-radix v1.3.1 // indirect
