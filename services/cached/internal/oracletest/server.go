@@ -1,0 +1,161 @@
+package oracletest
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/everup/everup/shared/labtest"
+)
+
+// startTimeout is how long a server may take until it listens.
+const startTimeout = 10 * time.Second
+
+// Options says how a server is started.
+type Options struct {
+	Args []string // flags beside those for sockets, user and threads; a later -t or -B counts
+	Env  []string // added to the environment, as KEY=value
+	TCP  bool     // listen on a TCP port of 127.0.0.1, else on a unix socket
+	UDP  bool     // and on a UDP port; with TCP
+}
+
+// Server is a running memcached, or what is to be like it.
+type Server struct {
+	Name    string // of the program
+	Network string // "unix" or "tcp"
+	Addr    string
+	UDP     string // address, "" without
+
+	cmd *exec.Cmd
+	out *bytes.Buffer // what it wrote, to be read after its end
+}
+
+// Start runs Debian's memcached with one thread until the test ends; without it the test is skipped.
+func Start(t testing.TB, o Options) *Server {
+	t.Helper()
+	labtest.Needs(t, "memcached")
+	return start(t, "memcached", o)
+}
+
+// Program runs a program that takes memcached's flags, such as cached, as Start runs memcached. The name is that of a binary
+// in the directory EVERUP_BIN; where that is not set or lacks it the test is skipped.
+func Program(t testing.TB, name string, o Options) *Server {
+	t.Helper()
+	dir := os.Getenv("EVERUP_BIN")
+	path := filepath.Join(dir, name)
+	if _, err := os.Stat(path); dir == "" || err != nil {
+		t.Skipf("SKIP-NEEDS: %s in the directory EVERUP_BIN", name)
+	}
+	return start(t, path, o)
+}
+
+func start(t testing.TB, path string, o Options) *Server {
+	t.Helper()
+	s := &Server{Name: filepath.Base(path), out: new(bytes.Buffer)}
+	args := []string{"-t", "1", "-o", "no_lru_maintainer"}
+	if os.Geteuid() == 0 {
+		args = append(args, "-u", "root")
+	}
+	dir := socketDir(t)
+	ports := filepath.Join(dir, "ports")
+	switch {
+	case o.TCP && o.UDP:
+		args = append(args, "-l", "127.0.0.1", "-p", "-1", "-U", "-1")
+	case o.TCP:
+		args = append(args, "-l", "127.0.0.1", "-p", "-1", "-U", "0")
+	default:
+		s.Network, s.Addr = "unix", filepath.Join(dir, "s")
+		args = append(args, "-s", s.Addr)
+	}
+	s.cmd = exec.Command(path, append(args, o.Args...)...)
+	s.cmd.Env = append(append(os.Environ(), "MEMCACHED_PORT_FILENAME="+ports), o.Env...)
+	s.cmd.Stdout, s.cmd.Stderr = s.out, s.out
+	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // a fuzzing worker may be killed
+	if err := s.cmd.Start(); err != nil {
+		t.Fatalf("oracletest: %v", err)
+	}
+	died := make(chan struct{})
+	go func() { s.cmd.Wait(); close(died) }()
+	t.Cleanup(func() {
+		s.cmd.Process.Kill() // fails only if it is dead
+		<-died
+		if t.Failed() && s.out.Len() > 0 {
+			t.Logf("%s wrote:\n%.4000s", s.Name, s.out)
+		}
+	})
+	labtest.Eventually(t, startTimeout, s.Name+" listens", func() error {
+		select {
+		case <-died:
+			t.Fatalf("oracletest: %s ended: %s: %.2000s", s.Name, s.cmd.ProcessState, s.out)
+		default:
+		}
+		return s.ready(ports)
+	})
+	return s
+}
+
+// socketDir is a directory whose name is short enough for a unix socket.
+func socketDir(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "oracle")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
+// ready says whether the server listens, and on which ports.
+func (s *Server) ready(ports string) error {
+	if s.Addr == "" {
+		if err := s.readPorts(ports); err != nil {
+			return err
+		}
+	}
+	c, err := net.Dial(s.Network, s.Addr)
+	if err == nil {
+		c.Close()
+	}
+	return err
+}
+
+func (s *Server) readPorts(file string) error {
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	for line := range strings.Lines(string(b)) {
+		kind, port, _ := strings.Cut(strings.TrimSpace(line), ": ")
+		switch kind {
+		case "TCP INET":
+			s.Network, s.Addr = "tcp", "127.0.0.1:"+port
+		case "UDP INET":
+			s.UDP = "127.0.0.1:" + port
+		}
+	}
+	if s.Addr == "" {
+		return fmt.Errorf("no TCP port in %q", b)
+	}
+	return nil
+}
+
+// Pid is the server's process.
+func (s *Server) Pid() int { return s.cmd.Process.Pid }
+
+// Dial opens a connection that is closed when the test ends.
+func (s *Server) Dial(t testing.TB) net.Conn {
+	t.Helper()
+	c, err := net.Dial(s.Network, s.Addr)
+	if err != nil {
+		t.Fatalf("oracletest: %v", err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
+}
