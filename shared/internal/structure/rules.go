@@ -16,13 +16,16 @@ func PackageDocs(t *Tree) []Finding {
 	first := map[string]*File{}
 	told := map[string]bool{}
 	for _, f := range t.Files {
-		if f.Test || !declares(f) {
+		if f.Test {
+			continue
+		}
+		told[f.Dir()] = told[f.Dir()] || strings.TrimSpace(f.Syntax.Doc.Text()) != ""
+		if !declares(f) {
 			continue
 		}
 		if first[f.Dir()] == nil {
 			first[f.Dir()] = f
 		}
-		told[f.Dir()] = told[f.Dir()] || strings.TrimSpace(f.Syntax.Doc.Text()) != ""
 	}
 	var out []Finding
 	for dir, f := range first {
