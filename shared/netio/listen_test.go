@@ -304,3 +304,38 @@ func TestParseProcAddr(t *testing.T) {
 		}
 	}
 }
+
+func TestDuplicate(t *testing.T) {
+	s := newSet(t)
+	for name, l := range map[string]net.Listener{
+		"tcp":  listen(t, s, "a", "tcp", "127.0.0.1:0", Options{}),
+		"unix": listen(t, s, "b", "unix", filepath.Join(t.TempDir(), "s"), Options{}),
+	} {
+		fd, err := Duplicate(l)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if _, _, err := unix.Accept4(fd, 0); err != unix.EAGAIN {
+			t.Errorf("%s: accept from an empty queue: %v, want EAGAIN", name, err)
+		}
+		c, err := net.Dial(l.Addr().Network(), l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		in, _, err := unix.Accept4(fd, 0)
+		if err != nil {
+			t.Errorf("%s: accept by the duplicate: %v", name, err)
+		}
+		unix.Close(in)
+		c.Close()
+		unix.Close(fd)
+		echoes(t, l)
+		l.Close()
+		if _, err := Duplicate(l); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("%s: of a closed listener: %v, want net.ErrClosed", name, err)
+		}
+	}
+	if _, err := Duplicate(struct{ net.Listener }{}); !errors.Is(err, fault.Invalid) {
+		t.Errorf("of a listener without socket: %v, want %v", err, fault.Invalid)
+	}
+}

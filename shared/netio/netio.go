@@ -195,13 +195,30 @@ func isOpen(c rawConn) bool {
 	return control(c, func(int) error { return nil }) == nil
 }
 
-// dup duplicates c's descriptor. The duplicate stays non-blocking: os.File changes the mode only of what it set itself.
-func dup(c rawConn, name string) (*os.File, error) {
-	n := -1
-	err := control(c, func(fd int) (err error) {
+// Duplicate returns a second descriptor of c's socket, for an event loop that polls it by itself; c is a listener or connection
+// of this package or of package net. Both descriptors take from one queue, and neither's closing ends the other. It does not block and is
+// not passed on by exec; the caller closes it, after taking it out of any epoll set, since the socket lives on behind c. A closed c
+// is net.ErrClosed; one without a socket is fault.Invalid.
+func Duplicate(c any) (fd int, err error) {
+	r, ok := c.(rawConn)
+	if !ok {
+		return -1, fault.New(fault.Invalid, "netio: duplicate: %T has no socket", c)
+	}
+	return duplicate(r)
+}
+
+func duplicate(c rawConn) (n int, err error) {
+	n = -1
+	err = control(c, func(fd int) (err error) {
 		n, err = unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 3)
 		return err
 	})
+	return n, err
+}
+
+// dup duplicates c's descriptor as a file, which stays non-blocking: os.File changes the mode only of what it set itself.
+func dup(c rawConn, name string) (*os.File, error) {
+	n, err := duplicate(c)
 	if err != nil {
 		return nil, err
 	}
