@@ -1,0 +1,110 @@
+// Package loop carries cached's plain connections, TCP and unix sockets, on event loops.
+//
+// # Who owns what
+//
+// A Group has N loops. Each is one goroutine locked to its thread, with its own epoll set, connections, input buffer and output
+// buffer; only that goroutine touches them. What others want of a loop (adopt this socket, list your connections, stop) lies in
+// its inbox, and an eventfd wakes it. Beside the loops run one goroutine that counts seconds and one for each detached
+// connection. Run starts all of them and returns when the last has ended.
+//
+// # Accepting
+//
+// All loops poll each listening socket with EPOLLEXCLUSIVE, so that an arrival wakes one of them; it hands the connection to the
+// loop that has the fewest. A listener for each loop by SO_REUSEPORT would save the hand-over once per connection, but deals by a
+// hash (50 connections on 4 loops came to 19/15/9/7 in the middle of many tries; here 13/13/12/12), loses what is queued when the
+// number of loops changes over an upgrade, and cannot be had from a socket unit.
+//
+// # One turn
+//
+// Events are edge-triggered. A connection that became readable gets a turn: one read into the loop's buffer, Steps until the
+// session wants more, one write. So a request costs epoll_wait + read + write, shared by as many requests as came
+// together; a read that did not fill the buffer is not repeated, since whatever comes later is a new edge. (Level-triggered needs the same calls, but the
+// kernel asks the socket again on the next epoll_wait: 3 % of CPU per request.) What stays unconsumed is copied
+// to a buffer borrowed from a bounded pool, and the loop's buffer is free for the next connection. The bytes of
+// a long value are read straight to where they will stay, together with what follows them (readv). Long values are sent from where they lie, behind
+// the answers before them (writev).
+//
+// A session that yields, a read that filled the buffer and a turn that moved session.TurnBytes go to the end of the ready queue;
+// between two rounds of the queue the loop looks for events. So a connection waits at most for one turn of each other one.
+//
+// A socket that takes no more keeps what is left in a backlog of the connection's own, and nothing is stepped or read until it has gone. Only then
+// is EPOLLOUT asked for.
+//
+// # Bounds
+//
+//   - connections: the Gate, shared with other carriers. One more gets memcached's refusal, or waits in the kernel's queue.
+//   - an idle connection: one entry of the slab (96 bytes), no goroutine, no buffer, no session before its first byte.
+//   - input held for a connection: session.MaxHeld and one read; a session that keeps more is closed as a fault.
+//   - output kept for a connection: the answers of one turn (session.OutHigh + session.TurnBytes) and one pinned value.
+//   - input and output kept for all: Limits.Buffers. A connection that would need more is closed and counted.
+//   - buffers kept for reuse: poolKeep per loop and size.
+//   - the inbox: the Gate bounds adoptions; the number of loops bounds listings.
+//   - the ready queue: each connection is in it at most once.
+//   - a client that takes nothing for Limits.Write, or sends nothing for Limits.Idle, is closed. A scan of the connections each second finds them, a part
+//     at a time where there are many: up to 8 s late.
+//
+// # Faults
+//
+// A panic of a session ends its connection and is reported (Hooks.Bug); the loop goes on. An accept that fails is reported when it
+// begins and when it is over (Hooks.Accept), and retried when a connection has ended or a second has passed.
+package loop
+
+import (
+	"net"
+	"time"
+
+	"github.com/everup/everup/services/cached/internal/conns"
+	"github.com/everup/everup/services/cached/internal/session"
+)
+
+// Options of a Group.
+type Options struct {
+	Threads   int // event loops, at least 1
+	Listeners []Listener
+	Factory   session.Factory
+	Env       *session.Env
+	Gate      *conns.Gate // shared with other carriers
+	Limits    Limits
+	Hooks     Hooks
+	// Ticks drives time: a second passes with each value. nil: the group keeps time itself.
+	Ticks <-chan struct{}
+}
+
+// Listener is a socket that the group accepts from. The group works with a duplicate: it neither closes Net nor calls its Accept.
+type Listener struct {
+	Net       net.Listener // with a descriptor: *net.TCPListener, *net.UnixListener or netio's
+	Transport session.Transport
+	Tag       uint64
+	Only      session.Protocol
+}
+
+// Limits may change while the group runs.
+type Limits struct {
+	Idle    time.Duration // without input for so long, a connection is closed; 0 never; whole seconds, rounded up
+	Write   time.Duration // a client that takes none of its answers for so long is closed; 0 never; whole seconds, rounded up
+	Buffers int64         // bytes kept for all connections' unfinished input and unwritten output; 0: 1 GiB
+	// DrainPause is what clients get to finish what they are sending, once the group drains.
+	DrainPause time.Duration
+}
+
+const defaultBuffers = 1 << 30
+
+func (l Limits) buffers() int64 {
+	if l.Buffers <= 0 {
+		return defaultBuffers
+	}
+	return l.Buffers
+}
+
+// seconds rounds up, so that a time-out never is shorter than asked.
+func seconds(d time.Duration) uint32 {
+	return uint32(min((d+time.Second-1)/time.Second, 1<<30))
+}
+
+// Hooks report what an operator must know. They are called from the loops and must not wait; each may be nil.
+type Hooks struct {
+	// Accept is told why connections cannot be accepted, once, and nil when they can again.
+	Accept func(err error)
+	// Bug is told of a panic or a breach of the contract by a session. The connection has been closed.
+	Bug func(what any, stack []byte)
+}
