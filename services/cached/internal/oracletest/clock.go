@@ -2,6 +2,7 @@ package oracletest
 
 import (
 	"bytes"
+	"fmt"
 	"regexp"
 	"strconv"
 )
@@ -9,13 +10,20 @@ import (
 // nearNow is how far from the present a Unix time may be and still be meant to be the present, in seconds.
 const nearNow = 4
 
-var unixTime = regexp.MustCompile(`\b1[0-9]{9}\b`)
+// endOfTime is the latest exptime there is: 2^31-1.
+const endOfTime = 1<<31 - 1
 
-// maskNow puts {now} where s has a Unix time near now.
+var longNumber = regexp.MustCompile(`[0-9]{9,10}`)
+
+// maskNow puts {now} where s has a Unix time near now, and {2147483647-now} where it has how long the latest exptime is off.
 func maskNow(s string, now int64) string {
-	return unixTime.ReplaceAllStringFunc(s, func(d string) string {
-		if n, _ := strconv.ParseInt(d, 10, 64); n > now-nearNow && n < now+nearNow {
+	return longNumber.ReplaceAllStringFunc(s, func(d string) string {
+		n, _ := strconv.ParseInt(d, 10, 64)
+		switch {
+		case n > now-nearNow && n < now+nearNow:
 			return "{now}"
+		case n > endOfTime-now-nearNow && n < endOfTime-now+nearNow:
+			return fmt.Sprintf("{%d-now}", endOfTime)
 		}
 		return d
 	})

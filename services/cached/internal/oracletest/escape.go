@@ -64,7 +64,7 @@ func backslash(s string) (b byte, rest string, err error) {
 	return 0, "", fmt.Errorf("unknown escape \\%.3s", s)
 }
 
-// brace reads the inside of braces: "now", "now+5", "now-5" or "3*x".
+// brace reads the inside of braces: "now", "now+5", "now-5", "2147483647-now" or "3*x".
 func brace(s string, now int64, inner func(string) ([]byte, error)) ([]byte, error) {
 	if d, ok := strings.CutPrefix(s, "now"); ok {
 		if d == "" {
@@ -72,6 +72,10 @@ func brace(s string, now int64, inner func(string) ([]byte, error)) ([]byte, err
 		}
 		n, err := strconv.ParseInt(d, 10, 64)
 		return strconv.AppendInt(nil, now+n, 10), err
+	}
+	if d, ok := strings.CutSuffix(s, "-now"); ok {
+		n, err := strconv.ParseInt(d, 10, 64)
+		return strconv.AppendInt(nil, n-now, 10), err
 	}
 	count, unit, _ := strings.Cut(s, "*")
 	n, err := strconv.Atoi(count)
