@@ -33,8 +33,9 @@ type Server struct {
 	Addr    string
 	UDP     string // address, "" without
 
-	cmd *exec.Cmd
-	out *bytes.Buffer // what it wrote, to be read after its end
+	cmd  *exec.Cmd
+	out  *bytes.Buffer // what it wrote, to be read after its end
+	died chan struct{} // closed after its end
 }
 
 // Start runs Debian's memcached with one thread until the test ends; without it the test is skipped.
@@ -58,7 +59,7 @@ func Program(t testing.TB, name string, o Options) *Server {
 
 func start(t testing.TB, path string, o Options) *Server {
 	t.Helper()
-	s := &Server{Name: filepath.Base(path), out: new(bytes.Buffer)}
+	s := &Server{Name: filepath.Base(path), out: new(bytes.Buffer), died: make(chan struct{})}
 	args := []string{"-t", "1", "-o", "no_lru_maintainer"}
 	if os.Geteuid() == 0 {
 		args = append(args, "-u", "root")
@@ -81,18 +82,16 @@ func start(t testing.TB, path string, o Options) *Server {
 	if err := s.cmd.Start(); err != nil {
 		t.Fatalf("oracletest: %v", err)
 	}
-	died := make(chan struct{})
-	go func() { s.cmd.Wait(); close(died) }()
+	go func() { s.cmd.Wait(); close(s.died) }()
 	t.Cleanup(func() {
-		s.cmd.Process.Kill() // fails only if it is dead
-		<-died
+		s.Stop()
 		if t.Failed() && s.out.Len() > 0 {
 			t.Logf("%s wrote:\n%.4000s", s.Name, s.out)
 		}
 	})
 	labtest.Eventually(t, startTimeout, s.Name+" listens", func() error {
 		select {
-		case <-died:
+		case <-s.died:
 			t.Fatalf("oracletest: %s ended: %s: %.2000s", s.Name, s.cmd.ProcessState, s.out)
 		default:
 		}
@@ -144,6 +143,14 @@ func (s *Server) readPorts(file string) error {
 		return fmt.Errorf("no TCP port in %q", b)
 	}
 	return nil
+}
+
+// Stop kills the server and waits for its end. The test's end does so too.
+func (s *Server) Stop() {
+	if s.cmd != nil {
+		s.cmd.Process.Kill() // fails only if it is dead
+		<-s.died
+	}
 }
 
 // Pid is the server's process.
