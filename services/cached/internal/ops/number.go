@@ -23,14 +23,15 @@ func Uint32(s []byte) (uint32, bool) {
 	return uint32(n), ok
 }
 
-// Int32 reads a signed number; one that does not fit into 32 bits fails.
+// Int32 reads a signed number as memcached does, by strtol: what does not fit into 64 bits fails, and of what does the low 32
+// bits count.
 func Int32(s []byte) (int32, bool) {
 	n, minus, ok := scan(s)
 	switch {
-	case !ok || n > 1<<31 || n == 1<<31 && !minus:
+	case !ok || n > 1<<63 || n == 1<<63 && !minus:
 		return 0, false
 	case minus:
-		return int32(-int64(n)), true
+		n = -n
 	}
 	return int32(n), true
 }
