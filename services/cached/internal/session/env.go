@@ -4,6 +4,7 @@ import (
 	"sync/atomic"
 
 	"github.com/everup/everup/services/cached/internal/engine"
+	"github.com/everup/everup/services/cached/internal/prefix"
 )
 
 // Clock is the coarse time all sessions use: memcached's, which ticks once a second. The daemon sets it; tests set any time.
@@ -54,6 +55,9 @@ type Env struct {
 	Password func(user, password []byte, peer *Peer) bool
 	// SASL demands authentication on binary connections (-S); TextAuth on text connections (-Y).
 	SASL, TextAuth bool
+
+	Prefixes   prefix.Table // for `stats detail`
+	CrawlerOff atomic.Bool  // `lru_crawler disable`: no crawl and no dump until it is enabled again
 
 	Watch Hub         // where watchers listen
 	Dump  atomic.Bool // a dump of keys is running: one at a time

@@ -1,6 +1,10 @@
 package session
 
-import "sync/atomic"
+import (
+	"context"
+	"net"
+	"sync/atomic"
+)
 
 // Topic is what watchers may listen to, a bit each.
 type Topic uint32
@@ -21,6 +25,15 @@ type Hub struct {
 	wanted atomic.Uint32
 	// Send takes a line without time, number and line end; it must neither wait nor keep the line. Set once, before the first client.
 	Send func(t Topic, line []byte)
+	// Join makes a watcher of t; nil when there are as many as are allowed. Set once, as Send; nil: there is no watching.
+	Join func(t Topic) Watcher
+}
+
+// Watcher is a connection's place among those who listen. It ends by Close, also where Run was never called.
+type Watcher interface {
+	// Run writes lines to conn until ctx ends or the client has gone; what the client sends is thrown away.
+	Run(ctx context.Context, conn net.Conn)
+	Close()
 }
 
 // Wanted reports whether anybody listens to t.
