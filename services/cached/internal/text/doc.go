@@ -1,0 +1,25 @@
+// Package text is memcached's text protocol with its meta commands, byte for byte as memcached 1.6.18 speaks it, and beyond that
+// what newer versions have added.
+//
+// # Shape
+//
+// New makes the state machine of one client (package session). It owns no goroutine and no memory worth speaking of: commands are
+// parsed where they lie in the carrier's input, answers are appended to the carrier's output, keys and values are handed to the
+// engine from there. get, set, mg and ms do not allocate. Streams of unknown length (lru_crawler metadump, watch) run in
+// the goroutine that calls Detached.
+//
+// # Bounds
+//
+// A line without an end may have 2048 bytes, as in memcached; that of a get or gets session.MaxHeld. A value that is not there yet and
+// has more than heldValue bytes goes from the socket straight into the engine's memory; one that is refused is swallowed and
+// never held. A multiget stops when the turn's budget is used up or the output is long, and goes on in the next turn
+// where it stopped; a value above engine.PinAbove is pinned and sent from where it lies.
+//
+// # Differences from memcached 1.6.18
+//
+// Where it answers depending on how bytes happened to arrive, this package does not: replies that are still waiting are not thrown
+// away by an over-long key in a later get; a number that shrinks is padded with spaces also while an earlier reply still holds
+// the old one; a TTL given with `ma` holds also when the number grows (there it is lost). A `t` flag that asks for the
+// TTL of an item that has just been given one in the past is answered a negative number (there one that depends on
+// the uptime). A reply's `k` is base64 when the request's key was, not when the key of the command that stored the item was.
+package text

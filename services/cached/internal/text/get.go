@@ -1,0 +1,141 @@
+package text
+
+import (
+	"slices"
+
+	"github.com/everup/everup/services/cached/internal/engine"
+	"github.com/everup/everup/services/cached/internal/ops"
+	"github.com/everup/everup/services/cached/internal/session"
+)
+
+// lookup is a get, gets, gat or gats, and how far it has come when a turn ends within it.
+type lookup struct {
+	cas, touch bool  // gets; gat
+	value      bool  // a value was sent from where it lies: its line end is due
+	end        bool  // END is due behind the last key
+	expires    int64 // of gat
+	line, tail int   // bytes of the line that are left, and of its end
+}
+
+// headerRoom is more than "VALUE ", flags, length, CAS, spaces and line ends take.
+const headerRoom = 80
+
+// startLookup begins a get whose keys are line[from:]; the newline is at end, counted from pos.
+func (t *turn) startLookup(line []byte, from, end int, l lookup) session.Next {
+	if longKey(line[from:]) {
+		// memcached looks the keys before it up and then throws their values away.
+		t.pos += end + 1
+		t.reply(replyBadFormat)
+		return going
+	}
+	t.meter.Begin()
+	t.pos += from
+	t.get = l
+	t.get.end = true
+	t.get.line, t.get.tail = len(line)-from, end+1-len(line)
+	t.enter(keys)
+	next := t.lookups()
+	if l.touch {
+		t.meter.End(session.Gat)
+	} else {
+		t.meter.End(session.Get)
+	}
+	return next
+}
+
+// longKey reports whether a word of s is too long for a key.
+func longKey(s []byte) bool {
+	if len(s) <= maxKey {
+		return false
+	}
+	for i := 0; i < len(s); i++ {
+		end := tokenEnd(s, i)
+		if end-i > maxKey {
+			return true
+		}
+		i = end
+	}
+	return false
+}
+
+// lookups goes on with the keys of a get.
+func (t *turn) lookups() session.Next {
+	l := &t.get
+	if l.value {
+		t.buf = append(t.buf, crlf...)
+		l.value = false
+	}
+	for {
+		line := t.in[t.pos : t.pos+l.line]
+		i := 0
+		for i < len(line) && line[i] == ' ' {
+			i++
+		}
+		if i == len(line) {
+			break
+		}
+		switch {
+		case len(t.buf) >= session.OutHigh:
+			return session.Flush
+		case t.keys <= 0 || t.bytes <= 0:
+			return session.Yield
+		}
+		t.keys--
+		end := tokenEnd(line, i)
+		t.pos += end
+		l.line -= end
+		if t.lookup(line[i:end], *l) {
+			l.value = true
+			return session.Flush
+		}
+	}
+	t.pos += l.line + l.tail
+	l.line, l.tail = 0, 0
+	if l.end {
+		t.buf = append(t.buf, "END\r\n"...)
+		l.end = false
+	}
+	t.stacked = false
+	t.enter(command)
+	return going
+}
+
+// lookup answers one key of a get. It reports whether the value goes out from where it lies, in t.big: then its line end is due.
+func (t *turn) lookup(key []byte, l lookup) (big bool) {
+	r := t.store.Lock(key, t.now)
+	hit := r.Found()
+	switch {
+	case l.touch:
+		ops.Touch(&r, l.expires)
+	case hit:
+		r.Count(engine.CmdGet)
+		r.Count(engine.GetHits)
+	default:
+		r.Count(engine.CmdGet)
+		r.Count(engine.GetMisses)
+	}
+	if t.watched() {
+		t.sawLookup(&r, true)
+	}
+	if hit {
+		n := r.Len()
+		t.bytes -= n
+		b := slices.Grow(t.buf, headerRoom+len(key))
+		b = append(append(b, "VALUE "...), key...)
+		b = appendUint(append(b, ' '), uint64(r.Flags()))
+		b = appendUint(append(b, ' '), uint64(n))
+		if l.cas {
+			b = appendUint(append(b, ' '), r.CAS())
+		}
+		b = append(b, crlf...)
+		if n > engine.PinAbove {
+			t.big, big = r.Pin(), true
+		} else {
+			b = append(r.AppendValue(b), crlf...)
+		}
+		t.buf = b
+		r.Use()
+	}
+	r.Unlock()
+	return big
+}
