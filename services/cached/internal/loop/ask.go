@@ -1,10 +1,12 @@
 package loop
 
 import (
+	"bytes"
+	"runtime"
+	"strconv"
 	"time"
 
 	"github.com/everup/everup/services/cached/internal/conns"
-	"golang.org/x/sys/unix"
 )
 
 // ask asks a loop for its connections, at most room of them.
@@ -17,7 +19,7 @@ type ask struct {
 const patience = time.Second
 
 // Conns lists the listeners and at most room connections. It may be called from anywhere, from a session's Step too: the loop whose
-// thread asks answers for itself, and answers others while it waits, so that loops that ask each other do not wait
+// goroutine asks answers for itself, and answers others while it waits, so that loops that ask each other do not wait
 // for ever. A loop that does not answer within a second is left out.
 func (g *Group) Conns(room int) []conns.Info {
 	var out []conns.Info
@@ -30,10 +32,10 @@ func (g *Group) Conns(room int) []conns.Info {
 		out = append(out, i)
 	}
 	g.mu.Unlock()
-	self, tid := (*loop)(nil), int32(unix.Gettid())
+	self, caller := (*loop)(nil), goroutine()
 	answers, due := make(chan []conns.Info, len(g.loops)), 0
 	for _, l := range g.loops {
-		if l.tid.Load() == tid {
+		if l.self.Load() == caller {
 			self = l
 			out = append(out, l.listing(room)...)
 			continue
@@ -81,4 +83,14 @@ func (l *loop) reply() {
 			return
 		}
 	}
+}
+
+// goroutine is the number of the caller's goroutine, as the head of its stack trace shows it: there is no other way to learn it, and
+// Env.Conns has no room for saying who calls. Not for the hot path.
+func goroutine() uint64 {
+	var b [64]byte
+	head := bytes.TrimPrefix(b[:runtime.Stack(b[:], false)], []byte("goroutine "))
+	word, _, _ := bytes.Cut(head, []byte(" "))
+	n, _ := strconv.ParseUint(string(word), 10, 64)
+	return n
 }

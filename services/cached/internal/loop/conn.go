@@ -59,10 +59,10 @@ func (l *loop) letGo(c *conn) {
 	}
 	l.dropOut()
 	l.pool.put(c.held)
+	l.g.gate.Leave()      // first, so that a client that sees the end finds room
 	unix.Close(int(c.fd)) // which takes it out of the epoll set: there is no other descriptor of it
 	l.slab.drop(c)
 	l.load.Add(-1)
-	l.g.gate.Leave()
 	if l.stuck { // a descriptor is free again
 		l.stuck = false
 		l.listen()

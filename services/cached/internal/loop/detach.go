@@ -74,7 +74,6 @@ func (g *Group) serveDetached(d *detached) {
 			return
 		}
 		d.l.load.Add(-1)
-		g.gate.Leave()
 		g.ended()
 	})
 }
@@ -85,6 +84,9 @@ func (d *detached) serve(ctx context.Context) (back bool) {
 		if p := recover(); p != nil {
 			d.l.g.bug(p, debug.Stack())
 			back = false
+		}
+		if !back {
+			d.l.g.gate.Leave() // first, as in letGo
 		}
 		d.big.Unpin()
 		d.conn.Close()

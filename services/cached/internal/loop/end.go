@@ -31,7 +31,7 @@ func (l *loop) endAll() {
 			l.end(c, conns.Shutdown)
 		}
 	}
-	l.hot, l.ready = false, nil
+	l.crowded, l.ready = false, nil
 	l.publish()
 	l.reply()
 }

@@ -106,15 +106,15 @@ func TestResetAndBrokenPipe(t *testing.T) {
 	c.Conn.(*net.TCPConn).SetLinger(0)
 	c.Close()
 	r.dial(t).send("echo well\r\n").want("well\r\n")
-	r.alone(t)
+	r.settled(t, 1)
 }
 
-// alone waits until the server knows of no more connection than the last one.
-func (r *rig) alone(t *testing.T) {
+// settled waits until the server has n connections.
+func (r *rig) settled(t *testing.T, n int) {
 	t.Helper()
-	labtest.Eventually(t, 10*time.Second, "all others are gone", func() error {
-		if n := r.gate.Counts().Current; n > 1 {
-			return fmt.Errorf("%d connections", n)
+	labtest.Eventually(t, 10*time.Second, "the connections have come or gone", func() error {
+		if got := r.g.load(); got != n {
+			return fmt.Errorf("there are %d, want %d", got, n)
 		}
 		return nil
 	})

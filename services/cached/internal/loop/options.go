@@ -2,8 +2,8 @@
 //
 // # Who owns what
 //
-// A Group has N loops. Each is one goroutine locked to its thread, with its own epoll set, connections, input buffer and output
-// buffer; only that goroutine touches them. What others want of a loop (adopt this socket, list your connections, stop) lies in
+// A Group has N loops. Each is one goroutine with its own epoll set, connections, input buffer and output buffer; only that
+// goroutine touches them. What others want of a loop (adopt this socket, list your connections, stop) lies in
 // its inbox, and an eventfd wakes it. Beside the loops run one goroutine that counts seconds and one for each detached
 // connection. Run starts all of them and returns when the last has ended.
 //
@@ -17,12 +17,12 @@
 // # One turn
 //
 // Events are edge-triggered. A connection that became readable gets a turn: one read into the loop's buffer, Steps until the
-// session wants more, one write. So a request costs epoll_wait + read + write, shared by as many requests as came
-// together; a read that did not fill the buffer is not repeated, since whatever comes later is a new edge. (Level-triggered needs the same calls, but the
-// kernel asks the socket again on the next epoll_wait: 3 % of CPU per request.) What stays unconsumed is copied
-// to a buffer borrowed from a bounded pool, and the loop's buffer is free for the next connection. The bytes of
-// a long value are read straight to where they will stay, together with what follows them (readv). Long values are sent from where they lie, behind
-// the answers before them (writev).
+// session wants more, one write. So a request costs epoll_pwait + recvfrom + sendto, shared by as many requests as came
+// together; a read that did not fill the buffer is not repeated, since whatever comes later is a new edge. (Level-triggered needs
+// the same calls and measures the same; but a client that sends without reading its answers would have to be taken out of the set.)
+// What stays unconsumed is copied to a buffer borrowed from a bounded pool, and the loop's buffer is free for the next
+// connection. The bytes of a long value are read straight to where they will stay, together with what follows them (readv).
+// Long values are sent from where they lie, behind the answers before them (writev).
 //
 // A session that yields, a read that filled the buffer and a turn that moved session.TurnBytes go to the end of the ready queue;
 // between two rounds of the queue the loop looks for events. So a connection waits at most for one turn of each other one.
@@ -33,7 +33,7 @@
 // # Bounds
 //
 //   - connections: the Gate, shared with other carriers. One more gets memcached's refusal, or waits in the kernel's queue.
-//   - an idle connection: one entry of the slab (96 bytes), no goroutine, no buffer, no session before its first byte.
+//   - an idle connection: one entry of the slab (88 bytes; 94 with what leads there), no goroutine, no buffer, no session before its first byte.
 //   - input held for a connection: session.MaxHeld and one read; a session that keeps more is closed as a fault.
 //   - output kept for a connection: the answers of one turn (session.OutHigh + session.TurnBytes) and one pinned value.
 //   - input and output kept for all: Limits.Buffers. A connection that would need more is closed and counted.
@@ -42,6 +42,12 @@
 //   - the ready queue: each connection is in it at most once.
 //   - a client that takes nothing for Limits.Write, or sends nothing for Limits.Idle, is closed. A scan of the connections each second finds them, a part
 //     at a time where there are many: up to 8 s late.
+//
+// # The scheduler
+//
+// A loop waits in a system call that the scheduler knows of (epoll_pwait) and makes all others behind its back, for they do not
+// wait. GOMAXPROCS should be Procs: a spare processor lets a loop keep its own while it waits. The goroutines are not locked to their
+// threads: see breathe, which on a locked thread would cost a switch to another thread and back.
 //
 // # Faults
 //
@@ -66,8 +72,8 @@ type Options struct {
 	Gate      *conns.Gate // shared with other carriers
 	Limits    Limits
 	Hooks     Hooks
-	// Ticks drives time: a second passes with each value. nil: the group keeps time itself.
-	Ticks <-chan struct{}
+
+	timeless bool // for tests: seconds pass only by Group.tick
 }
 
 // Listener is a socket that the group accepts from. The group works with a duplicate: it neither closes Net nor calls its Accept.

@@ -183,7 +183,6 @@ type rig struct {
 	gate        *conns.Gate
 	addr        net.Addr
 	store       *engine.Store
-	ticks       chan struct{}
 	bugs        chan string
 	begun, ends atomic.Int64
 	onStep      atomic.Pointer[func(*session.Peer)]
@@ -206,7 +205,7 @@ func start(t testing.TB, network string, opts ...option) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &rig{store: store, ticks: make(chan struct{}), bugs: make(chan string, 16)}
+	r := &rig{store: store, bugs: make(chan string, 16)}
 	addr, transport := "127.0.0.1:0", session.TCP
 	if network == "unix" {
 		addr, transport = filepath.Join(t.TempDir(), "s"), session.Unix
@@ -218,7 +217,7 @@ func start(t testing.TB, network string, opts ...option) *rig {
 	r.addr = l.Addr()
 	o := Options{
 		Threads: 2, Listeners: []Listener{{Net: l, Transport: transport, Tag: 7}}, Env: &session.Env{Store: store},
-		Gate: conns.NewGate(2000, true), Ticks: r.ticks, Limits: Limits{Write: 10 * time.Second},
+		Gate: conns.NewGate(2000, true), timeless: true, Limits: Limits{Write: 10 * time.Second},
 		Factory: func(_ byte, p *session.Peer) session.Session {
 			r.begun.Add(1)
 			return &script{p: p, rig: r, ends: &r.ends}
@@ -264,10 +263,11 @@ func start(t testing.TB, network string, opts ...option) *rig {
 	return r
 }
 
-// tick lets n seconds pass.
+// tick lets n seconds pass, one after the other: every loop has seen one before the next.
 func (r *rig) tick(n int) {
 	for range n {
-		r.ticks <- struct{}{}
+		r.g.tick()
+		r.g.Conns(0)
 	}
 }
 

@@ -9,28 +9,30 @@ import (
 // scanLeast is how many connections are looked at each second; where there are more, an eighth of them.
 const scanLeast = 4096
 
-// keepTime counts seconds until stop closes, and rouses the loops that wait for one to pass.
+// keepTime counts seconds until stop closes.
 func (g *Group) keepTime(stop <-chan struct{}) {
-	ticks := g.o.Ticks
-	var own <-chan time.Time
-	if ticks == nil {
-		t := time.NewTicker(time.Second)
-		defer t.Stop()
-		own = t.C
+	if g.o.timeless {
+		return
 	}
+	t := time.NewTicker(time.Second)
+	defer t.Stop()
 	for {
 		select {
 		case <-stop:
 			return
-		case <-ticks:
-		case <-own:
+		case <-t.C:
+			g.tick()
 		}
-		g.second.Add(1)
-		idle := g.limits.Load().Idle > 0
-		for _, l := range g.loops {
-			if l.timed.Load() || idle && l.load.Load() > 0 {
-				l.rouse()
-			}
+	}
+}
+
+// tick lets a second pass, and rouses the loops that wait for one.
+func (g *Group) tick() {
+	g.second.Add(1)
+	idle := g.limits.Load().Idle > 0
+	for _, l := range g.loops {
+		if l.timed.Load() || idle && l.load.Load() > 0 {
+			l.rouse()
 		}
 	}
 }

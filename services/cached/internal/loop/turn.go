@@ -18,7 +18,9 @@ func (l *loop) turn(c *conn) {
 	if c.out != nil && l.resume(c) != sent {
 		return
 	}
-	l.meter.Batch()
+	if !l.crowded { // else the clock, read twice, is 3 % of a request: one in many is timed
+		l.meter.Batch()
+	}
 	in, on := c.held[c.off:], true
 	for on {
 		switch {
