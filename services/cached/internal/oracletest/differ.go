@@ -11,10 +11,10 @@ import (
 type Subject struct {
 	Name  string
 	Start func(t testing.TB) *Server
-	// Deliberate are the differences it may show: none for memcached itself but those of timing.
+	// Deliberate are the differences it may show.
 	Deliberate []Difference
-	// Kinds it speaks.
-	Kinds []Kind
+	// Itself says that the subject is memcached, which may show just what comes of how its input is cut.
+	Itself bool
 }
 
 // Pair is memcached and a subject that are asked the same.
@@ -44,7 +44,7 @@ type verdict struct {
 // compare has a sequence with both: memcached gets it in one write, the subject in the given ones.
 func (p *Pair) compare(s Sequence, writes [][]byte) (verdict, error) {
 	sent := s.Bytes()
-	if why := p.subject.skips(sent, s.Binary); why != "" {
+	if why := p.subject.skips(sent, s.isBinary()); why != "" {
 		return verdict{same: true, skipped: why}, nil
 	}
 	want, err := s.run(p.memcached, nil)
@@ -60,7 +60,7 @@ func (p *Pair) compare(s Sequence, writes [][]byte) (verdict, error) {
 
 // skips names the difference after which nothing can be compared, or is "".
 func (s Subject) skips(sent []byte, bin bool) string {
-	if !bin && incomparable(sent) {
+	if incomparable(sent) || bin && bytes.Contains(sent, []byte{0x80, opStat}) {
 		return "incomparable"
 	}
 	for _, d := range s.Deliberate {
@@ -76,6 +76,9 @@ func (s Subject) same(sent, memcached, them []byte) bool {
 	if sameButSeconds(memcached, them) {
 		return true
 	}
+	if s.Itself {
+		return sameButTiming(memcached, them)
+	}
 	for _, d := range s.Deliberate {
 		if d.Same != nil && d.Sent(sent) && d.Same(memcached, them) {
 			return true
@@ -84,20 +87,28 @@ func (s Subject) same(sent, memcached, them []byte) bool {
 	return false
 }
 
-// Check compares a sequence and fails the test, with the shortest sequence it finds that still shows the difference. It
-// returns whether answers were compared, and not left out for a difference.
-func (p *Pair) Check(s Sequence, writes [][]byte, name string) bool {
+// Compare compares a sequence; writes are how the subject gets it, nil for one. It returns how the answers differ, "" if they do
+// not, and whether they were compared, and not left out for a difference that is meant to be.
+func (p *Pair) Compare(s Sequence, writes [][]byte) (difference string, compared bool, err error) {
+	v, err := p.compare(s, writes)
+	if err != nil || v.same {
+		return "", v.skipped == "", err
+	}
+	return s.String() + diffLines(v, s.isBinary()), true, nil
+}
+
+// Check is Compare that fails the test, with the shortest sequence it finds that still shows the difference. It is called from the
+// goroutine of the test that the pair was made for.
+func (p *Pair) Check(s Sequence, writes [][]byte, name string) (same, compared bool) {
 	p.t.Helper()
 	v, err := p.compare(s, writes)
-	if err == nil && v.same {
-		return v.skipped == ""
-	}
-	if err != nil {
+	switch {
+	case err != nil:
 		p.t.Errorf("%s: %v\n%s", name, err, s)
-		return true
+	case !v.same:
+		p.explain(s, writes, v, name)
 	}
-	p.explain(s, writes, v, name)
-	return true
+	return err == nil && v.same, v.skipped == ""
 }
 
 // explain reports a difference, made small.
@@ -108,7 +119,7 @@ func (p *Pair) explain(s Sequence, writes [][]byte, v verdict, name string) {
 		writes = nil // it does not take the writes
 	case writes == nil || !p.differs(s, writes):
 		p.once++
-		p.t.Logf("%s: answers differed once and not again (-memcached +%s):\n%s%s", name, p.subject.Name, s, diffLines(v, s.Binary))
+		p.t.Logf("%s: answers differed once and not again (-memcached +%s):\n%s%s", name, p.subject.Name, s, diffLines(v, s.isBinary()))
 		if p.once > tolerated {
 			p.t.Errorf("%d differences were not seen again", p.once)
 		}
@@ -120,7 +131,7 @@ func (p *Pair) explain(s Sequence, writes [][]byte, v verdict, name string) {
 			v = small
 		}
 	}
-	p.t.Errorf("%s: answers differ (-memcached +%s), sent in %d writes:\n%s%s", name, p.subject.Name, max(1, len(writes)), s, diffLines(v, s.Binary))
+	p.t.Errorf("%s: answers differ (-memcached +%s), sent in %d writes:\n%s%s", name, p.subject.Name, max(1, len(writes)), s, diffLines(v, s.isBinary()))
 }
 
 // differs says whether a sequence shows a difference with fresh servers: what they answered before cannot be what makes it.

@@ -166,20 +166,39 @@ func TestUniquesAreNamed(t *testing.T) {
 }
 
 func TestSameButDiscarded(t *testing.T) {
-	const no = "CLIENT_ERROR bad command line format\r\n"
+	const (
+		no = "CLIENT_ERROR bad command line format\r\n"
+		mn = "VERSION\r\n"
+	)
 	f := func(memcached, cached string, want bool) {
 		t.Helper()
 		if got := sameButDiscarded([]byte(memcached), []byte(cached)); got != want {
 			t.Errorf("%q and %q: %v", memcached, cached, got)
 		}
 	}
-	f(no, "STORED\r\n"+no, true)
-	f("STORED\r\n"+no+"END\r\n", "STORED\r\nEND\r\nEND\r\n"+no+"END\r\n", true)
-	f(no+no, "STORED\r\n"+no+"END\r\n"+no, true)
-	f(no, "STORED\r\n", false)
-	f("END\r\n", "STORED\r\nEND\r\n", false)
-	f(no+"END\r\n", no+"STORED\r\nEND\r\n", false)
-	f(no, no, true)
+	f(no+mn, "STORED\r\n"+no+mn, true)
+	f("STORED\r\n"+no+"END\r\n"+mn, "STORED\r\nEND\r\nEND\r\n"+no+"END\r\n"+mn, true)
+	f(no+no+mn, "STORED\r\n"+no+"END\r\n"+no+mn, true)
+	f(no+mn, "STORED\r\n"+mn, false)
+	f("END\r\n"+mn, "STORED\r\nEND\r\n"+mn, false)
+	f(no+"END\r\n"+mn, no+"STORED\r\nEND\r\n"+mn, false)
+	f(no+mn, no+mn, true)
+	f(no, "STORED\r\n"+no+"END\r\n", true)
+	f(no, "STORED\r\nEND\r\n", false)
+}
+
+func TestSameButHeldBack(t *testing.T) {
+	f := func(memcached, cached string, want bool) {
+		t.Helper()
+		if got := sameButHeldBack([]byte(memcached), []byte(cached)); got != want {
+			t.Errorf("%q and %q: %v", memcached, cached, got)
+		}
+	}
+	f("", "STORED\r\n", true)
+	f("STORED\r\n", "STORED\r\nEND\r\n", true)
+	f("STORED\r\n", "END\r\n", false)
+	f("STORED\r\nEND\r\n", "STORED\r\n", false)
+	f("VERSION\r\n", "VERSION\r\nEND\r\n", false)
 }
 
 func TestReduce(t *testing.T) {

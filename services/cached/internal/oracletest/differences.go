@@ -29,6 +29,12 @@ func Differences() []Difference {
 			Same: sameButDiscarded,
 		},
 		{
+			Name: "held-back replies",
+			Why:  "memcached 1.6.18 holds replies back while it waits for the rest of a value or packet, and loses them if the connection ends then; cached sends them.",
+			Sent: func([]byte) bool { return true },
+			Same: sameButHeldBack,
+		},
+		{
 			Name: "expired ttl",
 			Why:  "The t flag of an item whose exptime lies in the past is a wrapped unsigned number in memcached 1.6.18; cached answers a negative one.",
 			Sent: matches(`(?m)^ *m[gsad] `),
@@ -74,34 +80,63 @@ var incomparable = matches(`(?i)stats|watch|lru|slabs|cache_memlimit|shutdown|ex
 // refusal is what a get with an over-long key is answered.
 var refusal = []byte("CLIENT_ERROR bad command line format\r\n")
 
-// sameButDiscarded says whether memcached's answer is cached's without some replies that came just before a refusal.
-func sameButDiscarded(memcached, cached []byte) bool {
-	for {
-		n := commonPrefix(memcached, cached)
-		if n == len(memcached) && n == len(cached) {
-			return true
-		}
-		// What differs was discarded: memcached is at a refusal, and so must cached be, a few replies later. The common prefix
-		// may end inside a refusal's first line.
-		at := bytes.LastIndexByte(memcached[:n], '\n') + 1
-		memcached, cached = memcached[at:], cached[at:]
-		if !bytes.HasPrefix(memcached, refusal) {
-			return false
-		}
-		skip := bytes.Index(cached, refusal)
-		if skip <= 0 {
-			return false
-		}
-		cached = cached[skip:]
+// unfinished says whether the sentinel was not answered: it was taken for a part of something else, or the connection ended.
+func unfinished(answer []byte) bool {
+	if bytes.HasSuffix(answer, []byte("VERSION\r\n")) {
+		return false
 	}
+	_, found := cutSentinel(answer, true)
+	return !found
 }
 
-func commonPrefix(a, b []byte) int {
-	n := 0
-	for n < len(a) && n < len(b) && a[n] == b[n] {
-		n++
+// sameButHeldBack says whether memcached's answer is the beginning of cached's, and ends before that to the sentinel.
+func sameButHeldBack(memcached, cached []byte) bool {
+	return unfinished(memcached) && bytes.HasPrefix(cached, memcached)
+}
+
+// sameButDiscarded says whether memcached's answer is cached's without some replies that came just before a refusal; what was
+// held back may be missing too.
+func sameButDiscarded(memcached, cached []byte) bool {
+	return newAligner(memcached, cached).reach(0, 0, false)
+}
+
+// sameButTiming is sameButDiscarded where either may have discarded and held back, as memcached does by how its input is cut.
+func sameButTiming(a, b []byte) bool {
+	return sameButHeldBack(a, b) || sameButHeldBack(b, a) || newAligner(a, b).reach(0, 0, true)
+}
+
+// aligner walks along the lines of two answers.
+type aligner struct {
+	a, b         [][]byte
+	aOpen, bOpen bool // unfinished
+	dead         map[[2]int]bool
+}
+
+func newAligner(a, b []byte) *aligner {
+	// What was discarded had its part in naming the uniques.
+	mask := func(uint64) uint64 { return 0 }
+	a, b = mapUniques(a, false, mask), mapUniques(b, false, mask)
+	return &aligner{bytes.SplitAfter(a, []byte("\n")), bytes.SplitAfter(b, []byte("\n")), unfinished(a), unfinished(b), map[[2]int]bool{}}
+}
+
+// reach says whether the answers from the given lines on can be the same but for what was discarded before a refusal: by a, or by
+// either.
+func (l *aligner) reach(i, j int, either bool) bool {
+	switch {
+	case i == len(l.a) && j == len(l.b):
+		return true
+	case l.aOpen && (i == len(l.a) || len(l.a[i]) == 0):
+		return true
+	case either && l.bOpen && (j == len(l.b) || len(l.b[j]) == 0):
+		return true
+	case i == len(l.a) || j == len(l.b) || l.dead[[2]int{i, j}]:
+		return false
 	}
-	return n
+	ok := bytes.Equal(l.a[i], l.b[j]) && l.reach(i+1, j+1, either) ||
+		bytes.Equal(l.a[i], refusal) && l.reach(i, j+1, either) ||
+		either && bytes.Equal(l.b[j], refusal) && l.reach(i+1, j, either)
+	l.dead[[2]int{i, j}] = !ok
+	return ok
 }
 
 var wrappedTTL = regexp.MustCompile(` t(42949\d{5}|-\d+)\b`)

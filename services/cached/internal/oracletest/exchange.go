@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"regexp"
 	"slices"
 	"syscall"
 	"time"
@@ -70,13 +71,30 @@ func (a *asker) close() {
 	}
 }
 
-// sentinel is sent after each command: its answer ends the command's answers.
-func (a *asker) sentinel() (ask, answer []byte) {
-	if !a.binary {
-		return []byte("mn\r\n"), []byte("MN\r\n")
+// versionLine is the answer to version, whatever the version.
+var versionLine = regexp.MustCompile(`VERSION [^\r\n]*\r\n`)
+
+// sentinel is a command whose answer nothing else gives: it shows that all before it has been answered. Generators keep it out of
+// what is made up for lockstep.
+func sentinel(bin bool) []byte {
+	if !bin {
+		return []byte("version\r\n")
 	}
-	const opaque = 0x5e471e11
-	return Packet{Magic: 0x80, Opcode: 0x0a, Opaque: opaque}.Append(nil), Packet{Magic: 0x81, Opcode: 0x0a, Opaque: opaque}.Append(nil)
+	return Packet{Magic: 0x80, Opcode: 0x0a, Opaque: sentinelOpaque}.Append(nil)
+}
+
+const sentinelOpaque = 0x5e471e11
+
+// cutSentinel cuts the sentinel's answer from the end of what came.
+func cutSentinel(answer []byte, bin bool) (before []byte, found bool) {
+	if bin {
+		return bytes.CutSuffix(answer, Packet{Magic: 0x81, Opcode: 0x0a, Opaque: sentinelOpaque}.Append(nil))
+	}
+	at := bytes.LastIndex(answer, []byte("VERSION "))
+	if at < 0 || len(versionLine.Find(answer[at:])) != len(answer)-at {
+		return answer, false
+	}
+	return answer[:at], true
 }
 
 // ask sends a whole command and returns its answer. The last CAS that was seen stands for the placeholder.
@@ -91,11 +109,10 @@ func (a *asker) ask(conn int, command []byte) ([]byte, error) {
 		a.conns[conn] = c
 	}
 	c.SetDeadline(time.Now().Add(ioTimeout))
-	ask, end := a.sentinel()
-	if _, err := c.Write(append(fillUnique(command, a.unique, a.binary), ask...)); err != nil && isTimeout(err) {
+	if _, err := c.Write(append(fillUnique(command, a.unique, a.binary), sentinel(a.binary)...)); err != nil && isTimeout(err) {
 		return nil, err
 	}
-	answer, err := readUntil(c, end)
+	answer, err := readAnswer(c, a.binary)
 	if err != nil {
 		return answer, err
 	}
@@ -105,20 +122,22 @@ func (a *asker) ask(conn int, command []byte) ([]byte, error) {
 	return answer, nil
 }
 
-// readUntil reads until what came ends with the sentinel's answer, or the server hangs up.
-func readUntil(c net.Conn, end []byte) ([]byte, error) {
+// readAnswer reads until the sentinel is answered, or the server hangs up.
+func readAnswer(c net.Conn, bin bool) ([]byte, error) {
 	var got []byte
-	buf := make([]byte, 64<<10)
-	for !bytes.HasSuffix(got, end) {
+	for buf := make([]byte, 64<<10); ; {
 		n, err := c.Read(buf)
 		got = append(got, buf[:n]...)
-		switch {
-		case err == nil:
+		switch before, found := cutSentinel(got, bin); {
+		case found:
+			return before, nil
 		case isTimeout(err):
 			return got, err
-		default:
-			return append(got, "<closed>"...), nil
+		case err != nil:
+			return append(got, closedMark...), nil
 		}
 	}
-	return bytes.TrimSuffix(got, end), nil
 }
+
+// closedMark stands at the end of an answer after which the server hung up.
+const closedMark = "<closed>"

@@ -191,7 +191,10 @@ func (g *generator) textCommand() string {
 	case 14:
 		return pick(g, "flush_all", "flush_all 0", "flush_all -1", "flush_all noreply", "flush_all x") + "\r\n"
 	}
-	return pick(g, "version", "verbosity 0", "verbosity", "mn", "foo", "", "verbosity x", "GET a", "get", "touch a", "version a b", "set a", "misbehave", "debugtime 1", "refresh_certs") + g.noreply() + "\r\n"
+	if g.hostile && g.chance(20) {
+		return pick(g, "version", "version a b", "version noreply") + "\r\n"
+	}
+	return pick(g, "verbosity 0", "verbosity", "mn", "foo", "", "verbosity x", "GET a", "get", "touch a", "set a", "misbehave", "debugtime 1", "refresh_certs") + g.noreply() + "\r\n"
 }
 
 // ifParsed is the block: a place where hostility may drop it.

@@ -9,7 +9,7 @@ import (
 
 // Sequence is a conversation that was made up.
 type Sequence struct {
-	Binary   bool
+	Binary   bool // what it was made up for
 	Commands []Command
 
 	// Lockstep says that each command waits for the answer of the one before, over the connections they name; all commands
@@ -32,6 +32,16 @@ func (s Sequence) Bytes() []byte {
 	return b
 }
 
+// isBinary says which protocol a server speaks in it: that of the first byte.
+func (s Sequence) isBinary() bool {
+	for _, c := range s.Commands {
+		if len(c.Data) > 0 {
+			return c.Data[0] == 0x80
+		}
+	}
+	return s.Binary
+}
+
 // String tells the sequence as a case of a golden file.
 func (s Sequence) String() string {
 	var out strings.Builder
@@ -39,7 +49,7 @@ func (s Sequence) String() string {
 		if s.Lockstep {
 			fmt.Fprintf(&out, "@%d\n", c.Conn)
 		}
-		for _, l := range shownLines(c.Data, s.Binary) {
+		for _, l := range shownLines(c.Data, s.isBinary()) {
 			fmt.Fprintf(&out, "> %s\n", l)
 		}
 	}
@@ -58,18 +68,29 @@ func shownLines(b []byte, bin bool) (lines []string) {
 }
 
 // run has the conversation with a server that has forgotten all items before, in the given writes where it is not lockstep;
-// nil writes are one. The answers come with the CAS uniques named.
+// nil writes are one. A sentinel follows. The answers come with the CAS uniques named and without versions.
 func (s Sequence) run(server *Server, writes [][]byte) ([]byte, error) {
+	got, err := s.answers(server, writes)
+	if !s.isBinary() {
+		got = versionLine.ReplaceAll(got, []byte("VERSION\r\n"))
+	}
+	return got, err
+}
+
+func (s Sequence) answers(server *Server, writes [][]byte) ([]byte, error) {
 	if _, err := Exchange(server.Network, server.Addr, []byte("flush_all\r\n")); err != nil {
 		return nil, err
 	}
 	names := namer{}
 	if !s.Lockstep {
+		ask := sentinel(s.isBinary())
 		if writes == nil {
-			writes = [][]byte{s.Bytes()}
+			writes = [][]byte{append(s.Bytes(), ask...)}
+		} else {
+			writes = append(writes[:len(writes):len(writes)], ask)
 		}
 		got, err := Exchange(server.Network, server.Addr, writes...)
-		return mapUniques(got, s.Binary, names.name), err
+		return mapUniques(got, s.isBinary(), names.name), err
 	}
 	a := &asker{server: server, binary: s.Binary, conns: map[int]net.Conn{}}
 	defer a.close()
@@ -79,8 +100,8 @@ func (s Sequence) run(server *Server, writes [][]byte) ([]byte, error) {
 		if err != nil {
 			return nil, fmt.Errorf("command %d: %w", i+1, err)
 		}
-		all = append(all, mapUniques(got, s.Binary, names.name)...)
-		if bytes.HasSuffix(got, []byte("<closed>")) {
+		all = append(all, mapUniques(got, s.isBinary(), names.name)...)
+		if bytes.HasSuffix(got, []byte(closedMark)) {
 			break
 		}
 	}

@@ -36,6 +36,8 @@ type Server struct {
 	cmd  *exec.Cmd
 	out  *bytes.Buffer // what it wrote, to be read after its end
 	died chan struct{} // closed after its end
+
+	ports string // the file in which it says its ports, as long as Addr is ""
 }
 
 // Start runs Debian's memcached with one thread until the test ends; without it the test is skipped.
@@ -45,44 +47,59 @@ func Start(t testing.TB, o Options) *Server {
 	return start(t, "memcached", o)
 }
 
-// Program runs a program that takes memcached's flags, such as cached, as Start runs memcached. The name is that of a binary
-// in the directory EVERUP_BIN; where that is not set or lacks it the test is skipped.
-func Program(t testing.TB, name string, o Options) *Server {
+// Program runs a program that takes memcached's flags, such as cached, as Start runs memcached. The program is a path, or the
+// name of a binary in the directory EVERUP_BIN; where that is not set or lacks it the test is skipped.
+func Program(t testing.TB, program string, o Options) *Server {
 	t.Helper()
-	dir := os.Getenv("EVERUP_BIN")
-	path := filepath.Join(dir, name)
-	if _, err := os.Stat(path); dir == "" || err != nil {
-		t.Skipf("SKIP-NEEDS: %s in the directory EVERUP_BIN", name)
+	if !strings.Contains(program, "/") {
+		dir := os.Getenv("EVERUP_BIN")
+		name := program
+		program = filepath.Join(dir, name)
+		if _, err := os.Stat(program); dir == "" || err != nil {
+			t.Skipf("SKIP-NEEDS: %s in the directory EVERUP_BIN", name)
+		}
 	}
-	return start(t, path, o)
+	return start(t, program, o)
 }
 
 func start(t testing.TB, path string, o Options) *Server {
 	t.Helper()
-	s := &Server{Name: filepath.Base(path), out: new(bytes.Buffer), died: make(chan struct{})}
 	args := []string{"-t", "1", "-o", "no_lru_maintainer"}
 	if os.Geteuid() == 0 {
 		args = append(args, "-u", "root")
 	}
 	dir := socketDir(t)
-	ports := filepath.Join(dir, "ports")
+	network, addr, ports := "unix", filepath.Join(dir, "s"), filepath.Join(dir, "ports")
 	switch {
 	case o.TCP && o.UDP:
+		network, addr = "tcp", ""
 		args = append(args, "-l", "127.0.0.1", "-p", "-1", "-U", "-1")
 	case o.TCP:
+		network, addr = "tcp", ""
 		args = append(args, "-l", "127.0.0.1", "-p", "-1", "-U", "0")
 	default:
-		s.Network, s.Addr = "unix", filepath.Join(dir, "s")
-		args = append(args, "-s", s.Addr)
+		args = append(args, "-s", addr)
 	}
-	s.cmd = exec.Command(path, append(args, o.Args...)...)
-	s.cmd.Env = append(append(os.Environ(), "MEMCACHED_PORT_FILENAME="+ports), o.Env...)
-	s.cmd.Stdout, s.cmd.Stderr = s.out, s.out
-	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // a fuzzing worker may be killed
-	if err := s.cmd.Start(); err != nil {
+	cmd := exec.Command(path, append(args, o.Args...)...)
+	cmd.Env = append(append(os.Environ(), "MEMCACHED_PORT_FILENAME="+ports), o.Env...)
+	return run(t, cmd, &Server{Network: network, Addr: addr, ports: ports})
+}
+
+// Run runs any command that will listen at an address, until the test ends.
+func Run(t testing.TB, cmd *exec.Cmd, network, addr string) *Server {
+	t.Helper()
+	return run(t, cmd, &Server{Network: network, Addr: addr})
+}
+
+func run(t testing.TB, cmd *exec.Cmd, s *Server) *Server {
+	t.Helper()
+	s.Name, s.cmd, s.out, s.died = filepath.Base(cmd.Path), cmd, new(bytes.Buffer), make(chan struct{})
+	cmd.Stdout, cmd.Stderr = s.out, s.out
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // a fuzzing worker may be killed
+	if err := cmd.Start(); err != nil {
 		t.Fatalf("oracletest: %v", err)
 	}
-	go func() { s.cmd.Wait(); close(s.died) }()
+	go func() { cmd.Wait(); close(s.died) }()
 	t.Cleanup(func() {
 		s.Stop()
 		if t.Failed() && s.out.Len() > 0 {
@@ -92,10 +109,10 @@ func start(t testing.TB, path string, o Options) *Server {
 	labtest.Eventually(t, startTimeout, s.Name+" listens", func() error {
 		select {
 		case <-s.died:
-			t.Fatalf("oracletest: %s ended: %s: %.2000s", s.Name, s.cmd.ProcessState, s.out)
+			t.Fatalf("oracletest: %s ended: %s: %.2000s", s.Name, cmd.ProcessState, s.out)
 		default:
 		}
-		return s.ready(ports)
+		return s.ready()
 	})
 	return s
 }
@@ -112,9 +129,9 @@ func socketDir(t testing.TB) string {
 }
 
 // ready says whether the server listens, and on which ports.
-func (s *Server) ready(ports string) error {
+func (s *Server) ready() error {
 	if s.Addr == "" {
-		if err := s.readPorts(ports); err != nil {
+		if err := s.readPorts(); err != nil {
 			return err
 		}
 	}
@@ -125,8 +142,8 @@ func (s *Server) ready(ports string) error {
 	return err
 }
 
-func (s *Server) readPorts(file string) error {
-	b, err := os.ReadFile(file)
+func (s *Server) readPorts() error {
+	b, err := os.ReadFile(s.ports)
 	if err != nil {
 		return err
 	}
