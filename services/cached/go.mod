@@ -5,6 +5,7 @@ go 1.26.0
 require (
 	github.com/everup/everup/shared v0.0.0
 	github.com/google/go-cmp v0.7.0
+	github.com/tidwall/redcon v1.6.4
 	golang.org/x/sys v0.49.0
 )
 
@@ -35,6 +36,8 @@ require (
 	github.com/sean-/seed v0.0.0-20170313163322-e2103e2c3529 // indirect
 	github.com/spf13/cobra v1.10.2 // indirect
 	github.com/spf13/pflag v1.0.9 // indirect
+	github.com/tidwall/btree v1.1.0 // indirect
+	github.com/tidwall/match v1.1.1 // indirect
 	go.yaml.in/yaml/v3 v3.0.6 // indirect
 	golang.org/x/crypto v0.58.0 // indirect
 	golang.org/x/net v0.60.0 // indirect
