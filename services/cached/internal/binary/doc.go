@@ -24,7 +24,9 @@
 //   - The body of an unknown command is skipped exactly. memcached skips its key and extras twice, and so loses the beginning of the next packet.
 //   - Stat, Touch and the GATs with bytes behind the key are refused as Delete with such bytes is. memcached runs them and then takes the
 //     bytes for a header.
-//   - Verbosity (0x1b) works; memcached only defines it.
+//   - Verbosity (0x1b) works; memcached only defines it. In any other form it is an unknown command here too.
+//   - Answers to what came before bytes that are no header are sent; memcached closes without sending what is not on its way.
+//   - Decr pads a shorter number always; memcached does not while an answer with the old value waits to be sent.
 //   - A SASL step that fails ends the exchange; memcached judges the next step as if nothing had been.
 //   - Lengths are judged when the header is there, without waiting for the key.
 //   - Stat knows every group of the text protocol; memcached's lacks some, such as conns.

@@ -136,7 +136,7 @@ func decode(b []byte, r *request) (v verdict, whole bool, rest int64) {
 		return inconsistent, false, 0
 	case keyLen > maxKey:
 		return misfit, false, 0
-	case !rule.served:
+	case !rule.served, op == opVerbosity && (keyLen > 0 || extLen != 4 || r.value > 0): // which memcached does not know at all
 		return unserved, false, body
 	case extLen != int64(rule.ext) && !(rule.extOrNot && extLen == 0),
 		!rule.key.meets(keyLen), !rule.val.meets(r.value):

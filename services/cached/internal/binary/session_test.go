@@ -145,7 +145,6 @@ func TestHeaderIsJudged(t *testing.T) {
 	f(packet{op: opVersion, key: "a"}, invalid("0b"))
 	f(packet{op: opStat, key: "reset", value: "v"}, invalid("10"))
 	f(packet{op: opStat, ext: "a"}, invalid("10"))
-	f(packet{op: opVerbosity}, invalid("1b"))
 	f(packet{op: opSASLList, key: "a"}, invalid("20"))
 	f(packet{op: opSASLAuth, value: "a"}, invalid("21"))
 }
