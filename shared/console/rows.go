@@ -36,6 +36,9 @@ func newRow(now time.Time, m member.Member, s status, answered, silent bool) Row
 	if answered {
 		r.Version, r.Health, r.Bus = clean(s.Version.Version), level(s.Worst).String(), clean(s.Bus)
 		r.Started = stamp(now, s.Since)
+		for _, f := range readFacts(s.Detail) {
+			r.Facts = append(r.Facts, Fact{clean(f.Name), clean(f.Value)})
+		}
 	}
 	r.State, r.Tone = rowState(m, s, answered, silent)
 	if r.State == "not ready" {

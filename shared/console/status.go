@@ -81,3 +81,23 @@ func readPools(detail json.RawMessage) []pool {
 	}
 	return d.Pools
 }
+
+// fact is a line that a service tells of itself for people, under the key summary of its detail.
+type fact struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
+}
+
+// maxFacts bounds the facts shown of one daemon.
+const maxFacts = 12
+
+// readFacts returns what a service tells of itself, if it tells anything.
+func readFacts(detail json.RawMessage) []fact {
+	var d struct {
+		Summary []fact `json:"summary"`
+	}
+	if len(detail) == 0 || json.Unmarshal(detail, &d) != nil {
+		return nil
+	}
+	return d.Summary[:min(len(d.Summary), maxFacts)]
+}

@@ -67,10 +67,14 @@ type Row struct {
 	Loads     []Load // empty: not known
 	Weight    string // empty: the normal one
 	Endpoints []string
+	Facts     []Fact // what the service tells of itself
 	Bus       string
 	Command   string
 	JSON      string
 }
+
+// Fact is a line that a service tells of itself; a Name that is empty continues the line before.
+type Fact struct{ Name, Value string }
 
 // Load is one figure of a node's load, 0 to 100.
 type Load struct {

@@ -46,7 +46,7 @@ func calm() Fleet {
 		Fleet: "shop", Asked: "web1/lbd",
 		Members: []member.Member{daemonOf("db1", "cached", "10.0.0.11:11211"), daemonOf("web1", "lbd", "10.0.0.1:80", "10.0.0.1:443")},
 		Daemons: []json.RawMessage{
-			answer("db1", "cached", ""),
+			answer("db1", "cached", `,"detail":{"summary":[{"name":"hit ratio","value":"93.1 % in 1m"},{"name":"","value":"\u003cb\u003e"}]}`),
 			answer("web1", "lbd", `,"detail":{"pools":[{"name":"web","balance":"least","members":[
 				{"addr":"10.0.0.21:8080","state":"up","weight":100,"active":3},{"addr":"10.0.0.22:8080","state":"up","weight":50,"active":1}]}]}`),
 		},

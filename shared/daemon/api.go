@@ -30,8 +30,9 @@ type Status struct {
 	Config  ConfigStatus    `json:"config"`
 	Bus     bus.State       `json:"bus"`
 	Fleet   string          `json:"fleet"`
-	Members int             `json:"members"`          // alive, this one included
-	Detail  any             `json:"detail,omitempty"` // the service's own
+	Members int             `json:"members"` // alive, this one included
+	// Detail is the service's own. A list of {name, value} under its key summary is shown to people, here and in the console.
+	Detail any `json:"detail,omitempty"`
 }
 
 // ConfigStatus tells which configuration is in force.

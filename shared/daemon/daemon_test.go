@@ -627,3 +627,24 @@ func TestPortInUseIsNamed(t *testing.T) {
 		t.Errorf("exit %d: %s", code, out.String())
 	}
 }
+
+func TestStatusTableShowsWhatTheServiceTells(t *testing.T) {
+	f := func(detail, want string) {
+		t.Helper()
+		s := Status{Node: "n1", Service: "toy"}
+		if err := json.Unmarshal([]byte(detail), &s.Detail); err != nil {
+			t.Fatal(err)
+		}
+		var b strings.Builder
+		if err := StatusTable(s).Write(&b, true); err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Contains(strings.Join(strings.Fields(b.String()), " "), want); !got {
+			t.Errorf("%s: %q is missing in\n%s", detail, want, b.String())
+		}
+	}
+	f(`{"summary":[{"name":"items","value":"12"},{"name":"","value":"a\u001b[31mb"}]}`, "items 12 a")
+	f(`{"summary":"none"}`, "fleet")
+	f(`[1]`, "fleet")
+	f(`null`, "fleet")
+}

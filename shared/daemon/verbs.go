@@ -84,6 +84,9 @@ func StatusTable(s Status) *cli.Table {
 		t.Row("", "refused: "+s.Config.Error)
 	}
 	t.Row("fleet", fmt.Sprintf("%s, %d members, bus %s", s.Fleet, s.Members, s.Bus))
+	for _, f := range facts(s.Detail) {
+		t.Row(f.name, f.value)
+	}
 	for _, h := range s.Health {
 		if h.Level == health.OK {
 			continue
@@ -94,6 +97,22 @@ func StatusTable(s Status) *cli.Table {
 		}
 	}
 	return t
+}
+
+// fact is a line that a service tells of itself for people.
+type fact struct{ name, value string }
+
+// facts reads the key summary of a service's own part, a list of {name, value}, which came as JSON.
+func facts(detail any) (out []fact) {
+	part, _ := detail.(map[string]any)
+	lines, _ := part["summary"].([]any)
+	for _, l := range lines {
+		line, _ := l.(map[string]any)
+		name, _ := line["name"].(string)
+		value, _ := line["value"].(string)
+		out = append(out, fact{cli.Clean(name), cli.Clean(value)})
+	}
+	return out
 }
 
 func readiness(s Status) string {
