@@ -41,10 +41,19 @@ func newListener(o Listener) (listener, error) {
 
 // listen puts the listeners into the epoll set, or takes them out, as the group's state asks.
 func (l *loop) listen() {
-	want := l.g.phase.Load() == serving && l.g.gate.Open() && !l.stuck
-	if want == l.listening {
-		return
+	phase := l.g.phase.Load()
+	want := phase == serving && l.g.gate.Open() && !l.stuck
+	if want != l.listening {
+		l.poll(want)
 	}
+	if phase > serving && !l.deaf {
+		l.deaf = true
+		l.g.stopListening()
+	}
+}
+
+// poll puts the listeners into the epoll set, or takes them out.
+func (l *loop) poll(want bool) {
 	op := unix.EPOLL_CTL_DEL
 	if want {
 		op = unix.EPOLL_CTL_ADD
@@ -56,6 +65,23 @@ func (l *loop) listen() {
 		}
 	}
 	l.listening = want
+}
+
+// stopListening is called once by each loop that listens no more. The last of them closes the sockets: clients that come now are refused
+// by the kernel, and do not wait in a queue that nobody empties.
+func (g *Group) stopListening() {
+	if g.deaf.Add(1) == int32(len(g.loops)) {
+		g.closeListeners()
+	}
+}
+
+// closeListeners closes the group's descriptors of the listening sockets.
+func (g *Group) closeListeners() {
+	g.unlisten.Do(func() {
+		for i := range g.listeners {
+			unix.Close(g.listeners[i].fd)
+		}
+	})
 }
 
 // accept takes some of the connections that wait at listener i.

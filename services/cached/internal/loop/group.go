@@ -10,7 +10,6 @@ import (
 	"github.com/everup/everup/services/cached/internal/conns"
 	"github.com/everup/everup/services/cached/internal/session"
 	"github.com/everup/everup/shared/fault"
-	"golang.org/x/sys/unix"
 )
 
 // Group is a set of event loops that serve the same listeners.
@@ -23,6 +22,8 @@ type Group struct {
 	phase     atomic.Int32
 	second    atomic.Uint32 // since the start
 	accepts   atomic.Bool   // accepting works, as far as Hooks.Accept knows
+	deaf      atomic.Int32  // loops that listen no more
+	unlisten  sync.Once
 
 	bugs, buffersFull atomic.Uint64
 
@@ -80,9 +81,7 @@ func (g *Group) release() {
 			l.release()
 		}
 	}
-	for i := range g.listeners {
-		unix.Close(g.listeners[i].fd)
-	}
+	g.closeListeners()
 }
 
 // Run serves until ctx ends, then cuts what is left and returns when every goroutine has ended. Call it once, also after a Drain.

@@ -47,6 +47,7 @@ type loop struct {
 	cursor    uint32 // of the scan
 	scanned   uint32 // second of the last scan
 	listening bool   // the listeners are in the epoll set
+	deaf      bool   // and will not be again: the group drains
 	stuck     bool   // accepting failed
 	crowded   bool   // the last look found several events
 	unseen    int    // events since breathe looked at the clock
