@@ -6,6 +6,9 @@ import (
 	"github.com/everup/everup/shared/daemon"
 )
 
+// SmallestMemory is the least that Memory may be, bytes.
+const SmallestMemory = 8 << 20
+
 // Config is /etc/everup/cached.yaml.
 type Config struct {
 	daemon.Common `yaml:",inline"`
@@ -18,7 +21,8 @@ type Config struct {
 	MaxItem     conf.Size     `yaml:"max_item" default:"1MiB" min:"1KiB" max:"1GiB" doc:"Largest item, as memcached counts: key, value and some 60 bytes."`
 	Evict       bool          `yaml:"evict" default:"true" doc:"Whether full memory evicts; false: stores fail instead."`
 	CAS         bool          `yaml:"cas" default:"true" doc:"Whether items have unique numbers for cas; false: they are 0."`
-	Connections int           `yaml:"connections" default:"1024" min:"1" max:"1000000" doc:"Connections at once; one more is told so and closed."`
+	Connections int           `yaml:"connections" default:"1024" min:"1" max:"1000000" doc:"Connections at once, of all protocols."`
+	Full        string        `yaml:"connections_full" default:"refuse" enum:"refuse|wait" doc:"A connection too many is told so and closed, or waits in the kernel's queue until another ends."`
 	Idle        conf.Duration `yaml:"idle" default:"0" doc:"A connection silent for so long is closed; 0 means never."`
 	Write       conf.Duration `yaml:"write_timeout" default:"30s" min:"1s" doc:"A client that takes none of its answers for so long is cut off."`
 
@@ -41,7 +45,8 @@ type Commands struct {
 
 // Auth says who may come in.
 type Auth struct {
-	Users string `yaml:"users" required:"true" doc:"File of user:password lines, readable by the daemon alone. Read again on reload."`
+	Users string `yaml:"users" required:"true" doc:"File of users and passwords, readable by the daemon alone. Read again on reload."`
+	Form  string `yaml:"form" default:"lines" enum:"lines|database" doc:"Of the file: at most 8 lines of user:password as memcached's -Y has them, or the longer lists of MEMCACHED_SASL_PWDB."`
 	Text  bool   `yaml:"text" default:"true" doc:"Demand a login on text connections: set x 0 0 N with \"user password\" as the value."`
 	SASL  bool   `yaml:"sasl" default:"true" doc:"Demand SASL PLAIN on binary connections."`
 	RESP  bool   `yaml:"resp" default:"true" doc:"Demand AUTH on RESP connections."`
@@ -93,8 +98,8 @@ func (c *Config) Validate(r *conf.Report) {
 	if c.TLS != nil && c.TLS.Verify != "none" && c.TLS.CA == "" {
 		r.At("tls").At("verify").Errorf("needs tls.ca")
 	}
-	if c.Auth != nil && c.Auth.SASL && c.UDP != nil {
-		r.At("udp").Errorf("knows no login: with auth.sasl it must be left out")
+	if c.Auth != nil && (c.Auth.SASL || c.Auth.Text) && c.UDP != nil {
+		r.At("udp").Errorf("knows no login: with auth.text or auth.sasl it must be left out")
 	}
 }
 

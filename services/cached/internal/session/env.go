@@ -85,3 +85,10 @@ type LoopCount struct {
 	ReadSyscalls, WriteCalls atomic.Uint64
 	Waits                    atomic.Uint64
 }
+
+// Reset sets the counts that memcached's `stats reset` sets to zero.
+func (n *LoopCount) Reset() {
+	for _, c := range []*atomic.Uint64{&n.BytesRead, &n.BytesWritten, &n.CmdFlush, &n.AuthCmds, &n.AuthErrors, &n.Yields, &n.IdleKicks} {
+		c.Store(0)
+	}
+}
