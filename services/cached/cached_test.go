@@ -15,12 +15,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/everup/everup/services/cached/internal/stats"
 	"github.com/everup/everup/shared/conf"
 	"github.com/everup/everup/shared/daemon"
 	"github.com/everup/everup/shared/fault"
 	"github.com/everup/everup/shared/health"
 	"github.com/everup/everup/shared/labtest"
-	"github.com/everup/everup/shared/metric"
 )
 
 func TestConfigStruct(t *testing.T) {
@@ -122,8 +122,8 @@ func TestConversation(t *testing.T) {
 	c.ask("set a 7 0 3\r\nabc\r\n", "STORED")
 	other.ask("get a\r\n", "VALUE a 7 3", "abc", "END")
 	other.ask("append a 0 0 2 noreply\r\nde\r\nget a\r\n", "VALUE a 7 5", "abcde", "END")
-	c.ask(strings.Repeat("incr n 1\r\n", 2000)+"version\r\n", append(repeat("NOT_FOUND", 2000), "VERSION "+protocolVersion())...)
-	c.ask("set "+strings.Repeat("x", 5000)+" 0 0 1\r\n", "ERROR too large for a command line")
+	c.ask(strings.Repeat("incr n 1\r\n", 2000)+"version\r\n", append(repeat("NOT_FOUND", 2000), "VERSION "+stats.Version)...)
+	c.ask("set " + strings.Repeat("x", 250) + " 0 0 1\r\nx\r\nset " + strings.Repeat("x", 5000), "STORED")
 	c.ended("a line without an end in sight")
 	other.ask("quit\r\n")
 	other.ended("quit")
@@ -155,31 +155,31 @@ func (c *client) stats() map[string]string {
 }
 
 func TestStats(t *testing.T) {
-	in := start(t, "memory: 2MiB\n")
+	in := start(t, "memory: 8MiB\n")
 	c := in.dial(t)
 	c.ask("set a 0 0 1\r\nx\r\nget a\r\nget b\r\n", "STORED", "VALUE a 0 1", "x", "END", "END")
 	got := c.stats()
 	for k, want := range map[string]string{
 		"curr_items": "1", "cmd_set": "1", "cmd_get": "2", "get_hits": "1", "get_misses": "1", "curr_connections": "1",
-		"total_connections": "1", "limit_maxbytes": "2097152", "pid": fmt.Sprint(os.Getpid()), "evictions": "0",
+		"total_connections": "1", "limit_maxbytes": "8388608", "pid": fmt.Sprint(os.Getpid()), "evictions": "0",
 	} {
 		if got[k] != want {
 			t.Errorf("stats: %s is %q, want %q", k, got[k], want)
 		}
 	}
-	for i := range 8 {
+	for i := range 32 {
 		c.ask(fmt.Sprintf("set big%d 0 0 500000\r\n%s\r\n", i, strings.Repeat("x", 500_000)), "STORED")
 	}
 	if got := c.stats(); got["evictions"] == "0" || len(got["bytes"]) > 7 {
-		t.Errorf("4 MB in 2 MiB: %v", got)
+		t.Errorf("16 MB in 8 MiB: %v", got)
 	}
 }
 
 func TestLimitOfConnections(t *testing.T) {
 	in := start(t, "connections: 2\n")
 	a, b := in.dial(t), in.dial(t)
-	a.ask("version\r\n", "VERSION "+protocolVersion())
-	b.ask("version\r\n", "VERSION "+protocolVersion())
+	a.ask("version\r\n", "VERSION "+stats.Version)
+	b.ask("version\r\n", "VERSION "+stats.Version)
 	c := in.dial(t)
 	c.ask("", "ERROR Too many open connections")
 	c.ended("the third of two")
@@ -187,7 +187,7 @@ func TestLimitOfConnections(t *testing.T) {
 	if _, err := in.Reload(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	in.dial(t).ask("version\r\n", "VERSION "+protocolVersion())
+	in.dial(t).ask("version\r\n", "VERSION "+stats.Version)
 	if got := a.stats()["rejected_connections"]; got != "1" {
 		t.Errorf("%s connections rejected", got)
 	}
@@ -196,22 +196,24 @@ func TestLimitOfConnections(t *testing.T) {
 func TestReload(t *testing.T) {
 	in := start(t, "")
 	c := in.dial(t)
-	for i := range 3 {
+	for i := range 20 {
 		c.ask(fmt.Sprintf("set k%d 0 0 600000\r\n%s\r\n", i, strings.Repeat("x", 600_000)), "STORED")
 	}
-	in.configure(t, "memory: 2MiB\n")
+	in.configure(t, "memory: 8MiB\n")
 	if _, err := in.Reload(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	c.ask("get k0\r\n", "VALUE k0 0 600000", strings.Repeat("x", 600_000), "END")
-	in.configure(t, "memory: 1500KiB\nmax_item: 500KiB\n")
+	if got := c.stats(); got["limit_maxbytes"] != "8388608" || got["curr_items"] == "20" || got["curr_items"] == "0" {
+		t.Errorf("12 MB after the limit fell to 8 MiB: %s items, limit %s", got["curr_items"], got["limit_maxbytes"])
+	}
+	in.configure(t, "memory: 8MiB\nmax_item: 500KiB\n")
 	if _, err := in.Reload(t.Context()); fault.Of(err) != fault.Config {
 		t.Errorf("another max_item: %v", err)
 	}
-	if got := c.stats()["limit_maxbytes"]; got != "2097152" {
+	if got := c.stats()["limit_maxbytes"]; got != "8388608" {
 		t.Errorf("limit %s after a refused reload", got)
 	}
-	in.configure(t, "memory: 1MiB\nmax_item: 1MiB\n")
+	in.configure(t, "memory: 8MiB\nmax_item: 8MiB\n")
 	if _, err := in.Reload(t.Context()); fault.Of(err) != fault.Config {
 		t.Errorf("an item as large as the memory: %v", err)
 	}
@@ -223,7 +225,7 @@ func TestDrainEndsClients(t *testing.T) {
 		t.Run(idle, func(t *testing.T) {
 			in := start(t, idle)
 			silent, busy := in.dial(t), in.dial(t)
-			silent.ask("version\r\n", "VERSION "+protocolVersion())
+			silent.ask("version\r\n", "VERSION "+stats.Version)
 			asked := make(chan error, 1)
 			began := make(chan struct{})
 			go func() {
@@ -262,51 +264,17 @@ func TestDrainEndsClients(t *testing.T) {
 	}
 }
 
-// brokenListener fails to accept, as when the process is out of descriptors, until it is mended.
-type brokenListener struct {
-	net.Listener
-	tried  chan struct{} // gets one for each try
-	mended chan struct{}
-}
-
-func (b *brokenListener) Accept() (net.Conn, error) {
-	select {
-	case <-b.mended:
-		return b.Listener.Accept()
-	case b.tried <- struct{}{}:
-		return nil, &net.OpError{Op: "accept", Err: syscall.EMFILE}
-	}
-}
-
 func TestFailingAcceptIsShownAndPasses(t *testing.T) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
 	reg := health.NewRegistry()
 	s := &Service{accepting: reg.Item("cached.accept", health.Options{})}
-	s.draining = true // turns away who comes
-	s.counters.register(metric.NewRegistry("everup_cached"), nil, func() int { return 0 })
-	b := &brokenListener{ln, make(chan struct{}), make(chan struct{})}
-	done := make(chan struct{})
-	go func() { s.accept(t.Context(), b); close(done) }()
-	<-b.tried
-	<-b.tried // so the first failure has been shown
+	s.acceptState(syscall.EMFILE)
 	if reg.Worst() != health.Fail {
 		t.Error("accepting fails and the health item does not")
 	}
-	close(b.mended)
-	c, err := net.Dial("tcp", ln.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	io.ReadAll(c)
-	c.Close()
+	s.acceptState(nil)
 	if reg.Worst() != health.OK {
 		t.Error("accepting works and the health item fails")
 	}
-	ln.Close()
-	<-done
 }
 
 // Tools of libmemcached.

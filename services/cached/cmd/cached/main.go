@@ -1,4 +1,4 @@
-// Command cached is everup's in-memory cache.
+// Command cached is everup's in-memory cache. With memcached's options it runs as memcached does.
 package main
 
 import (
@@ -8,4 +8,9 @@ import (
 	"github.com/everup/everup/shared/daemon"
 )
 
-func main() { os.Exit(daemon.Main(cached.Spec())) }
+func main() {
+	if args := os.Args[1:]; cached.IsMemcached(args) {
+		os.Exit(cached.Memcached(args, os.Getenv, os.Stdout, os.Stderr))
+	}
+	os.Exit(daemon.Main(cached.Spec()))
+}

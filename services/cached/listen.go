@@ -1,0 +1,138 @@
+package cached
+
+import (
+	"io/fs"
+	"net"
+	"net/netip"
+	"strconv"
+
+	"github.com/everup/everup/services/cached/internal/binary"
+	"github.com/everup/everup/services/cached/internal/config"
+	"github.com/everup/everup/services/cached/internal/conns"
+	"github.com/everup/everup/services/cached/internal/loop"
+	"github.com/everup/everup/services/cached/internal/session"
+	"github.com/everup/everup/services/cached/internal/stats"
+	"github.com/everup/everup/services/cached/internal/text"
+	"github.com/everup/everup/shared/fault"
+	"github.com/everup/everup/shared/member"
+	"github.com/everup/everup/shared/netio"
+)
+
+// listen binds one endpoint.
+func (s *Service) listen(name string, e config.Endpoint) (net.Listener, error) {
+	var ln net.Listener
+	var err error
+	if path, ok := e.Addr.Unix(); ok {
+		ln, err = s.env.Net.Listen(name, "unix", path, netio.Options{Perm: fs.FileMode(s.cfg.SocketMode)})
+	} else {
+		ln, err = s.env.Net.Listen(name, "tcp", string(e.Addr), netio.Options{})
+	}
+	if err != nil {
+		return nil, err
+	}
+	s.sockets = append(s.sockets, ln)
+	s.closers = append(s.closers, func() { ln.Close() })
+	s.bound = append(s.bound, bound{Endpoint: e, addr: ln.Addr()})
+	return ln, nil
+}
+
+// openPlain binds the listeners without TLS and makes their event loops.
+func (s *Service) openPlain() error {
+	c := &s.cfg
+	s.gate = conns.NewGate(c.Connections, c.Full == "refuse")
+	var listeners []loop.Listener
+	for i, e := range c.Listen {
+		if e.TLS {
+			continue
+		}
+		ln, err := s.listen("memcached-"+strconv.Itoa(i), e)
+		if err != nil {
+			return err
+		}
+		listeners = append(listeners, loop.Listener{Net: ln, Transport: transport(e), Tag: tag(e.Tag), Only: s.protocol(e)})
+	}
+	var err error
+	s.loops, err = loop.New(loop.Options{
+		Threads: threads(c), Listeners: listeners, Factory: s.factory(), Env: &s.sessions, Gate: s.gate,
+		Limits: s.limits(c), Hooks: loop.Hooks{Accept: s.acceptState, Bug: s.bug},
+	})
+	return err
+}
+
+// limits are the event loops' part of the configuration.
+func (s *Service) limits(c *Config) loop.Limits {
+	return loop.Limits{Idle: c.Idle.Std(), Write: c.Write.Std(), DrainPause: drainPause}
+}
+
+// openTLS binds the listeners with TLS.
+func (s *Service) openTLS() error {
+	if s.cfg.TLS != nil {
+		return fault.New(fault.Unsupported, "cached: no TLS yet")
+	}
+	return nil
+}
+
+// openBeside binds the sockets of the other protocols.
+func (s *Service) openBeside() error { return nil }
+
+// factory makes the session that suits a connection's first byte: 0x80 begins the binary protocol, anything else is text.
+func (s *Service) factory() session.Factory {
+	options := &binary.Options{Version: stats.Version, Stats: s.stats}
+	return func(first byte, p *session.Peer) session.Session {
+		if p.Only == session.Binary || p.Only == session.Auto && first == 0x80 {
+			return binary.New(p, options)
+		}
+		return text.New(p)
+	}
+}
+
+// protocol is what e speaks.
+func (s *Service) protocol(e config.Endpoint) session.Protocol {
+	name := e.Protocol
+	if name == "" {
+		name = s.cfg.Protocol
+	}
+	return map[string]session.Protocol{"text": session.Text, "binary": session.Binary}[name]
+}
+
+func transport(e config.Endpoint) session.Transport {
+	if _, ok := e.Addr.Unix(); ok {
+		return session.Unix
+	}
+	return session.TCP
+}
+
+// tag packs a listener's name into a number, as memcached does.
+func tag(name string) (n uint64) {
+	for i := len(name) - 1; i >= 0; i-- {
+		n = n<<8 | uint64(name[i])
+	}
+	return n
+}
+
+// announce tells the fleet where the cache listens.
+func (s *Service) announce() {
+	var ends []member.Endpoint
+	for _, b := range s.bound {
+		if at, err := netip.ParseAddrPort(b.addr.String()); err == nil && len(ends) < 12 {
+			name, proto := "memcached", "tcp"
+			if b.udp {
+				proto = "udp"
+			}
+			if b.TLS {
+				name = "memcached-tls"
+			}
+			ends = append(ends, member.Endpoint{Name: name, Proto: proto, Addr: at})
+		}
+	}
+	s.env.Announce(func(a *member.Announcement) { a.Endpoints = ends })
+}
+
+// tellExposed warns of listeners beyond loopback where nobody is asked who they are.
+func (s *Service) tellExposed() {
+	if open := s.cfg.Open(); len(open) > 0 {
+		s.exposed.Warn("listeners beyond loopback without authentication: "+join(open), "set auth or mtls:, or let only trusted networks through to them")
+		return
+	}
+	s.exposed.OK()
+}
