@@ -1,9 +1,6 @@
 package engine
 
-import (
-	"errors"
-	"sync"
-)
+import "errors"
 
 const (
 	// Never is the expiry of an item that does not expire.
@@ -113,6 +110,9 @@ type Stats struct {
 	Counts                             [NumCounters]uint64
 	EvictedActive, DirectReclaims      uint64
 	EvictedNonZero, TailRepairs, OutOf uint64
+	Crowded                            uint64 // items evicted because too many keys shared a line of the index
+	Reserved                           int64  // bytes taken by values that are arriving or only kept for readers
+	Free                               int64  // bytes in pages of items that hold nothing
 }
 
 // ClassStats are one virtual slab class's counts: cached has no slabs; items are counted by the class in which memcached would keep them.
@@ -146,26 +146,4 @@ func ItemSize(key, value int, flags uint32, cas bool) int {
 		n += 4
 	}
 	return n
-}
-
-// item is one key's value in the plain implementation.
-type item struct {
-	key                 string
-	data                []byte
-	flags               uint32
-	expires, used       int64
-	cas                 uint64
-	fetched, stale, won bool
-}
-
-// Store keeps items. Safe for concurrent use.
-type Store struct {
-	o  Options
-	mu sync.Mutex
-
-	items map[string]*item
-	bytes int64
-	cas   uint64
-	stats Stats
-	flush int64
 }

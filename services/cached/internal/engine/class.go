@@ -1,5 +1,7 @@
 package engine
 
+import "slices"
+
 // Virtual slab classes: memcached's chunk sizes with its default growth factor, 96·1.25ⁿ rounded up to 8 bytes.
 const (
 	firstChunk = 96
@@ -8,8 +10,21 @@ const (
 	growth       = 1.25
 )
 
-// ChunkSizes are the chunk sizes of the virtual slab classes; class c has ChunkSizes()[c-1].
-func ChunkSizes() []int {
+// maxClasses bounds the number of virtual slab classes, counted from 1.
+const maxClasses = 48
+
+var (
+	chunkSizes = makeChunkSizes()
+	// smallClass is the class of sizes up to 4 KiB, by size in steps of 8 rounded up.
+	smallClass = func() (t [4096/8 + 1]uint8) {
+		for i := range t {
+			t[i] = uint8(searchClass(i * 8))
+		}
+		return t
+	}()
+)
+
+func makeChunkSizes() []int {
 	var sizes []int
 	for size := firstChunk; float64(size) < LargestChunk/growth; {
 		sizes = append(sizes, size)
@@ -18,12 +33,18 @@ func ChunkSizes() []int {
 	return append(sizes, LargestChunk)
 }
 
+// ChunkSizes are the chunk sizes of the virtual slab classes; class c has ChunkSizes()[c-1].
+func ChunkSizes() []int { return slices.Clone(chunkSizes) }
+
 // ClassOf is the virtual slab class of an item of size bytes (ItemSize).
 func ClassOf(size int) int {
-	for i, c := range ChunkSizes() {
-		if size <= c {
-			return i + 1
-		}
+	if size <= 4096 {
+		return int(smallClass[(max(size, 0)+7)/8])
 	}
-	return len(ChunkSizes())
+	return searchClass(size)
+}
+
+func searchClass(size int) int {
+	i, _ := slices.BinarySearch(chunkSizes, size)
+	return min(i+1, len(chunkSizes))
 }

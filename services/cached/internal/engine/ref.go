@@ -1,176 +1,182 @@
 package engine
 
+import "github.com/everup/everup/services/cached/internal/arena"
+
 // Ref is a key under its shard's lock, with the item found there, if any. The zero Ref is not usable; Lock makes one.
 type Ref struct {
-	s    *Store
+	sh   *shard
 	key  []byte
 	hash uint64
 	now  int64
-	it   *item
+	h    uint32 // the item, 0 for none
+	died bool   // an item was there, but its time had come
+	gone bool   // the item is readable until Unlock but in no list any more
 }
 
 // Lock locks key's shard and looks the key up; an item that has expired or was flushed is taken out and not found. The key
 // has 1 to MaxKey bytes and must stay unchanged until Unlock. now is Unix seconds.
 func (s *Store) Lock(key []byte, now int64) Ref {
-	s.mu.Lock()
-	if s.flush != 0 && now >= s.flush {
-		s.clear()
+	if at := s.flushAt.Load(); at != 0 && now >= at {
+		s.flushDue(at)
 	}
-	it := s.items[string(key)]
-	if it != nil && it.expires != Never && it.expires <= now {
-		s.unlink(it)
-		s.stats.Reclaimed++
-		it = nil
+	hash := hashOf(key, s.space.seed)
+	sh := s.shard(hash)
+	sh.mu.Lock()
+	sh.now = now
+	r := Ref{sh: sh, key: key, hash: hash, now: now, h: sh.lookup(key, hash)}
+	if r.h != 0 && sh.dead(r.h, now) {
+		sh.expire(r.h)
+		r.h, r.died = 0, true
 	}
-	return Ref{s: s, key: key, now: now, it: it}
+	return r
 }
 
 // Unlock ends the use of r.
-func (r *Ref) Unlock() { r.s.mu.Unlock() }
+func (r *Ref) Unlock() {
+	if r.gone {
+		r.sh.drop(r.h, r.sh.units(r.h))
+	}
+	r.sh.mu.Unlock()
+	if r.sh.handed.Load() != 0 {
+		r.sh.collect()
+	}
+}
 
 // Found reports whether the key has an item. The methods up to Pin are only for a Ref that has one.
-func (r *Ref) Found() bool { return r.it != nil }
+func (r *Ref) Found() bool { return r.h != 0 }
 
 // Key returns the key given to Lock.
 func (r *Ref) Key() []byte { return r.key }
 
 // Len is the value's length in bytes.
-func (r *Ref) Len() int { return len(r.it.data) }
+func (r *Ref) Len() int { return r.sh.vlen(r.h) }
 
 // Flags are the client's flags.
-func (r *Ref) Flags() uint32 { return r.it.flags }
+func (r *Ref) Flags() uint32 { return r.sh.flags(r.h) }
 
 // CAS is the item's unique number; 0 with Options.NoCAS.
 func (r *Ref) CAS() uint64 {
-	if r.s.o.NoCAS {
+	if r.sh.store.o.NoCAS {
 		return 0
 	}
-	return r.it.cas
+	return r.sh.cas(r.h)
 }
 
 // Expires is the Unix second at which the item dies, or Never.
-func (r *Ref) Expires() int64 { return r.it.expires }
+func (r *Ref) Expires() int64 { return r.sh.expires(r.h) }
 
 // LastAccess is the Unix second of the last Use, Touch or store.
-func (r *Ref) LastAccess() int64 { return r.it.used }
+func (r *Ref) LastAccess() int64 { return int64(r.item().used) }
 
 // Fetched reports whether the item was used since it was stored.
-func (r *Ref) Fetched() bool { return r.it.fetched }
+func (r *Ref) Fetched() bool { return r.item().is(fetched) }
 
 // Stale reports whether the item was marked so by MarkStale.
-func (r *Ref) Stale() bool { return r.it.stale }
+func (r *Ref) Stale() bool { return r.item().is(stale) }
 
 // Won reports whether a client was given the item to rewrite, by MarkWon.
-func (r *Ref) Won() bool { return r.it.won }
+func (r *Ref) Won() bool { return r.item().is(won) }
 
 // Size is the item's size as memcached counts it.
-func (r *Ref) Size() int { return ItemSize(len(r.key), len(r.it.data), r.it.flags, !r.s.o.NoCAS) }
+func (r *Ref) Size() int { return r.sh.size(r.h) }
 
 // Class is the item's virtual slab class, 1 and up.
-func (r *Ref) Class() int { return ClassOf(r.Size()) }
+func (r *Ref) Class() int { return r.sh.classOf(r.h) }
+
+func (r *Ref) item() *header { return arena.At[header](r.sh.a, r.h) }
 
 // AppendValue appends the whole value to dst.
-func (r *Ref) AppendValue(dst []byte) []byte { return append(dst, r.it.data...) }
+func (r *Ref) AppendValue(dst []byte) []byte {
+	dst = append(dst, r.sh.headValue(r.h)...)
+	if !r.item().has(isLong) {
+		return dst
+	}
+	for p := r.sh.long(r.h).first; p != 0; p = r.sh.piece(p).Next {
+		dst = append(dst, r.sh.pieceValue(p)...)
+	}
+	return dst
+}
 
 // Value is the value in place, for lengths up to Contiguous; valid until Unlock or the next change.
-func (r *Ref) Value() []byte { return r.it.data }
-
-// Pin keeps the value as it is now until Unpin, also after Unlock.
-func (r *Ref) Pin() Pinned { return Pinned{data: r.it.data, n: len(r.it.data)} }
+func (r *Ref) Value() []byte { return r.sh.headValue(r.h) }
 
 // Use notes a read of the item: for eviction, LastAccess and Fetched.
-func (r *Ref) Use() { r.it.fetched, r.it.used = true, r.now }
+func (r *Ref) Use() {
+	it := r.item()
+	it.Spare[atMarks] |= fetched
+	it.used = uint32(r.now)
+	if !r.gone {
+		r.sh.policy.Hit(r.h, r.hash)
+		r.audit()
+	}
+	if r.sh.tapping {
+		r.tap(ReadHit)
+	}
+}
 
 // Touch sets the expiry and keeps the CAS. It counts as an access (LastAccess), not as a fetch.
-func (r *Ref) Touch(expires int64) { r.it.expires, r.it.used = expires, r.now }
+func (r *Ref) Touch(expires int64) {
+	r.item().used = uint32(r.now)
+	if !r.item().has(hasTTL) && expires != Never && !r.reshape(hasTTL) {
+		return
+	}
+	if r.item().has(hasTTL) {
+		*r.sh.ttl(r.h) = seconds(expires)
+		r.sh.soon(r.h)
+	}
+	if !r.gone {
+		r.sh.policy.Hit(r.h, r.hash)
+		r.audit()
+	}
+}
+
+// seconds is an expiry as it is kept: a time before 1970 has passed as well as the first second after.
+func seconds(expires int64) uint32 {
+	if expires == Never {
+		return 0
+	}
+	return uint32(min(max(expires, 1), int64(never32)-1))
+}
 
 // SetCAS gives the item the number n; 0 the next of the store's counter.
-func (r *Ref) SetCAS(n uint64) { r.it.cas = r.s.number(n) }
+func (r *Ref) SetCAS(n uint64) {
+	n = r.sh.store.number(n)
+	if n>>48 != 0 && !r.item().has(hasWide) && !r.reshape(hasWide) {
+		return
+	}
+	r.sh.setCAS(r.h, n)
+}
 
 // MarkStale sets or clears the mark of an item that waits to be rewritten.
-func (r *Ref) MarkStale(on bool) { r.it.stale = on }
+func (r *Ref) MarkStale(on bool) { r.item().mark(stale, on) }
 
 // MarkWon sets or clears the mark that a client was told to rewrite the item.
-func (r *Ref) MarkWon(on bool) { r.it.won = on }
-
-// Count adds one to a counter of the store; the counters that memcached keeps by slab class are also kept for the
-// item's class when the Ref has an item.
-func (r *Ref) Count(c Counter) { r.s.stats.Counts[c]++ }
+func (r *Ref) MarkWon(on bool) { r.item().mark(won, on) }
 
 // Delete takes the item out.
 func (r *Ref) Delete() {
-	if r.it != nil {
-		r.s.unlink(r.it)
-		r.it = nil
+	if r.h == 0 {
+		return
 	}
+	if r.gone {
+		r.sh.drop(r.h, r.sh.units(r.h))
+		r.h, r.gone = 0, false
+		return
+	}
+	if r.sh.tapping {
+		r.tap(Removal)
+	}
+	r.sh.remove(r.h)
+	r.h = 0
+	r.sh.resize()
 }
 
-// Put stores data as the key's value, in place of the item that was there, and leaves r at the new one: a new CAS (v.CAS or the
-// next), no marks, not fetched. data is copied. On an error nothing has changed: memcached's habit to drop the old value
-// then is the caller's.
-func (r *Ref) Put(v Value, data []byte) error {
-	if err := r.s.fits(len(r.key), len(data), v.Flags); err != nil {
-		return err
+// audit lets the shard account for its policy's tables; that may evict and move items, but not this one's.
+func (r *Ref) audit() {
+	if r.sh.audited() {
+		return
 	}
-	return r.link(v, append([]byte(nil), data...))
-}
-
-// Extend appends data to the item's value, or prepends it when front is set; flags and expiry stay, the CAS is v's or the next,
-// marks stay.
-func (r *Ref) Extend(data []byte, front bool, cas uint64) error {
-	it := r.it
-	if err := r.s.fits(len(r.key), len(it.data)+len(data), it.flags); err != nil {
-		return err
-	}
-	var n []byte
-	if front {
-		n = append(append(n, data...), it.data...)
-	} else {
-		n = append(append(n, it.data...), data...)
-	}
-	r.s.bytes += int64(len(data))
-	it.data, it.cas, it.used = n, r.s.number(cas), r.now
-	return nil
-}
-
-// Overwrite replaces the value by data of the same length in place, for incr and decr: flags, expiry and marks stay, the
-// CAS is cas or the next.
-func (r *Ref) Overwrite(data []byte, cas uint64) {
-	r.it.data = append([]byte(nil), data...)
-	r.it.cas = r.s.number(cas)
-}
-
-// Commit makes p's data the key's value, as Put does. p must be full and was reserved for the same key; it is used up, whatever the result.
-func (r *Ref) Commit(p *Pending, v Value) error {
-	d := p.data
-	p.Release()
-	return r.link(v, d)
-}
-
-// ExtendBy appends or prepends what p holds, as Extend does; p is used up.
-func (r *Ref) ExtendBy(p *Pending, front bool, cas uint64) error {
-	d := p.data
-	p.Release()
-	return r.Extend(d, front, cas)
-}
-
-func (r *Ref) link(v Value, data []byte) error {
-	if r.it != nil {
-		r.s.unlink(r.it)
-	}
-	it := &item{key: string(r.key), data: data, flags: v.Flags, expires: v.Expires, used: r.now, cas: r.s.number(v.CAS)}
-	r.s.items[it.key] = it
-	r.s.bytes += int64(ItemSize(len(it.key), len(data), v.Flags, !r.s.o.NoCAS))
-	r.s.stats.Total++
-	r.it = it
-	for r.s.bytes > r.s.o.Memory {
-		for _, victim := range r.s.items {
-			if victim != it {
-				r.s.unlink(victim)
-				r.s.stats.Evictions++
-				break
-			}
-		}
-	}
-	return nil
+	r.sh.held = r.h
+	r.sh.audit()
+	r.h, r.sh.held = r.sh.held, 0
 }
