@@ -39,7 +39,8 @@ type client struct {
 	left  int64  // bytes to swallow, or of a login's value
 	owed  string // answered when they are swallowed
 	value *arriving
-	job   job // what a goroutine is to do
+	key   *[maxKey]byte // of keys that come in base64, decoded
+	job   job           // what a goroutine is to do
 }
 
 var _ session.Session = (*client)(nil)

@@ -13,6 +13,7 @@ type lookup struct {
 	cas, touch bool  // gets; gat
 	value      bool  // a value was sent from where it lies: its line end is due
 	end        bool  // END is due behind the last key
+	doomed     bool  // a key is too long: those before it are looked up, and then only that is answered
 	expires    int64 // of gat
 	line, tail int   // bytes of the line that are left, and of its end
 }
@@ -22,16 +23,10 @@ const headerRoom = 80
 
 // startLookup begins a get whose keys are line[from:]; the newline is at end, counted from pos.
 func (t *turn) startLookup(line []byte, from, end int, l lookup) session.Next {
-	if longKey(line[from:]) {
-		// memcached looks the keys before it up and then throws their values away.
-		t.pos += end + 1
-		t.reply(replyBadFormat)
-		return going
-	}
+	l.end, l.doomed = true, longKey(line[from:])
 	t.meter.Begin()
 	t.pos += from
 	t.get = l
-	t.get.end = true
 	t.get.line, t.get.tail = len(line)-from, end+1-len(line)
 	t.enter(keys)
 	next := t.lookups()
@@ -84,7 +79,19 @@ func (t *turn) lookups() session.Next {
 		end := tokenEnd(line, i)
 		t.pos += end
 		l.line -= end
-		if t.lookup(line[i:end], *l) {
+		if end-i > maxKey {
+			l.end = false
+			t.buf = append(t.buf, replyBadFormat...)
+			break
+		}
+		mark := len(t.buf)
+		big := t.lookup(line[i:end], *l)
+		if l.doomed {
+			t.buf = t.buf[:mark]
+			t.big.Unpin()
+			continue
+		}
+		if big {
 			l.value = true
 			return session.Flush
 		}

@@ -44,17 +44,16 @@ func (t *turn) metaCommand(c byte, header int) session.Next {
 		return going
 	}
 	t.meter.Begin()
-	var scratch [maxKey]byte
 	switch c {
 	case 'g':
-		next := t.metaGet(scratch[:])
+		next := t.metaGet()
 		t.meter.End(session.MetaGet)
 		return next
 	case 'd':
-		t.metaDelete(scratch[:])
+		t.metaDelete()
 		t.meter.End(session.MetaDelete)
 	default:
-		t.metaArith(scratch[:])
+		t.metaArith()
 		t.meter.End(session.MetaArith)
 	}
 	return going
@@ -62,27 +61,15 @@ func (t *turn) metaCommand(c byte, header int) session.Next {
 
 // metaSet is `ms key length flags…`.
 func (t *turn) metaSet(header int) session.Next {
-	fail := func(text string) session.Next {
+	length, text := t.metaLength()
+	if text != "" {
 		t.pos += header
 		t.replyError(text)
 		return going
 	}
-	switch {
-	case t.ntok < 2:
-		return fail(replyError)
-	case len(t.word(1)) > maxKey, t.ntok == 2:
-		return fail(replyBadFormat)
-	case t.ntok > maxMetaWords:
-		return fail(errTooMany)
-	}
-	length, ok := ops.Int32(t.word(2))
-	if !ok || length < 0 || length > maxLength {
-		return fail(replyBadFormat)
-	}
 	var f metaFlags
-	var scratch [maxKey]byte
-	w := write{cmd: session.MetaSet, drop: true, meta: true, length: int(length)}
-	text := t.parseFlags(&f, 3, scratch[:], false)
+	w := write{cmd: session.MetaSet, drop: true, meta: true, length: length}
+	text = t.parseFlags(&f, 3, false)
 	if text == "" {
 		if !t.echoOf(&w.echo, 3, f.binary) {
 			text = errOpaque
@@ -93,12 +80,29 @@ func (t *turn) metaSet(header int) session.Next {
 	}
 	if text != "" {
 		t.pos += header
-		t.skip(int(length)+2, text)
+		t.skip(length+2, text)
 		return going
 	}
 	w.key, t.noreply = f.key, f.quiet
 	w.store.Value = engine.Value{Flags: f.flags, Expires: f.touchAt, CAS: f.cas}
 	return t.write(&w, header)
+}
+
+// metaLength reads the length in the line of an ms. Behind an error in it no value is swallowed.
+func (t *turn) metaLength() (length int, text string) {
+	switch {
+	case t.ntok < 2:
+		return 0, replyError
+	case len(t.word(1)) > maxKey, t.ntok == 2:
+		return 0, replyBadFormat
+	case t.ntok > maxMetaWords:
+		return 0, errTooMany
+	}
+	n, ok := ops.Int32(t.word(2))
+	if !ok || n < 0 || n > maxLength {
+		return 0, replyBadFormat
+	}
+	return int(n), ""
 }
 
 // mode sets how w stores; false for a mode that does not exist.
@@ -156,10 +160,10 @@ func (t *turn) metaStored(w *write, out ops.Outcome, cas uint64) {
 }
 
 // metaDelete is `md key flags…`.
-func (t *turn) metaDelete(scratch []byte) {
+func (t *turn) metaDelete() {
 	var f metaFlags
 	var e echo
-	if t.parseFlags(&f, 2, scratch, true) != "" {
+	if t.parseFlags(&f, 2, true) != "" {
 		t.replyError(errEither)
 		return
 	}

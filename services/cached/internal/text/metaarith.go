@@ -10,9 +10,9 @@ import (
 )
 
 // metaArith is `ma key flags…`.
-func (t *turn) metaArith(scratch []byte) {
+func (t *turn) metaArith() {
 	var f metaFlags
-	if t.parseFlags(&f, 2, scratch, false) != "" {
+	if t.parseFlags(&f, 2, false) != "" {
 		t.replyError(errEither)
 		return
 	}
@@ -56,7 +56,7 @@ func (t *turn) metaAdd(r *engine.Ref, f *metaFlags, a *ops.Arith) string {
 		return t.metaCode("NF", f)
 	}
 	var digits [20]byte
-	if r.Put(engine.Value{Expires: f.vivifyAt, CAS: f.cas}, strconv.AppendUint(digits[:0], f.initial, 10)) != nil {
+	if r.Put(engine.Value{CAS: f.cas}, strconv.AppendUint(digits[:0], f.initial, 10)) != nil {
 		return "SERVER_ERROR Out of memory allocating new item\r\n"
 	}
 	t.sawStore(r, &write{key: f.key, cmd: session.MetaArith, store: ops.Store{Mode: ops.Add}}, ops.Stored)
@@ -121,9 +121,8 @@ func (t *turn) metaDebug() session.Next {
 		return going
 	}
 	key, binary := t.word(1), t.is(2, "b")
-	var scratch [maxKey]byte
 	if binary {
-		key = scratch[:decodeKey(scratch[:], key)]
+		key = t.decode(key)
 		if len(key) == 0 {
 			t.reply(replyBadFormat)
 			return going

@@ -46,8 +46,8 @@ type metaFlags struct {
 }
 
 // parseFlags reads the flags from word first on. It returns the error to answer, "" for none: like memcached it goes on behind a number
-// that it cannot read, so that a later error may hide an earlier one. binary keys are decoded into scratch.
-func (t *turn) parseFlags(f *metaFlags, first int, scratch []byte, removal bool) string {
+// that it cannot read, so that a later error may hide an earlier one. removal allows x.
+func (t *turn) parseFlags(f *metaFlags, first int, removal bool) string {
 	f.key, f.delta = t.word(1), 1
 	var seen [2]uint64
 	failed, text := false, replyBadFormat
@@ -58,7 +58,7 @@ func (t *turn) parseFlags(f *metaFlags, first int, scratch []byte, removal bool)
 			return errDuplicate
 		}
 		seen[c>>6] |= 1 << (c & 63)
-		bad, ok := t.parseFlag(f, c, w[1:], scratch, removal)
+		bad, ok := t.parseFlag(f, c, w[1:], removal)
 		if !ok {
 			return errFlag
 		}
@@ -79,7 +79,7 @@ func (t *turn) parseFlags(f *metaFlags, first int, scratch []byte, removal bool)
 const failQuietly = "-"
 
 // parseFlag reads one flag; ok is false for an unknown one.
-func (t *turn) parseFlag(f *metaFlags, c byte, arg, scratch []byte, removal bool) (bad string, ok bool) {
+func (t *turn) parseFlag(f *metaFlags, c byte, arg []byte, removal bool) (bad string, ok bool) {
 	switch c {
 	case 'k', 's', 't', 'c', 'f', 'l', 'h', 'O', 'P', 'L':
 	case 'v':
@@ -95,9 +95,8 @@ func (t *turn) parseFlag(f *metaFlags, c byte, arg, scratch []byte, removal bool
 		return "", removal && len(arg) == 0
 	case 'b':
 		f.binary = true
-		n := decodeKey(scratch, f.key)
-		f.key = scratch[:n]
-		return orError(n > 0, errKey), true
+		f.key = t.decode(f.key)
+		return orError(len(f.key) > 0, errKey), true
 	case 'N':
 		f.vivify = true
 		return t.parseTime(&f.vivifyAt, arg), true
@@ -139,6 +138,14 @@ func orError(ok bool, text string) string {
 		return ""
 	}
 	return text
+}
+
+// decode decodes a key that came in base64; empty when it cannot be. It is valid until the next one.
+func (t *turn) decode(key []byte) []byte {
+	if t.key == nil {
+		t.client.key = new([maxKey]byte)
+	}
+	return t.key[:decodeKey(t.key[:], key)]
 }
 
 // parseTime reads an expiry time.

@@ -12,10 +12,10 @@ import (
 const metaRoom = 256
 
 // metaGet is `mg key flags…`.
-func (t *turn) metaGet(scratch []byte) session.Next {
+func (t *turn) metaGet() session.Next {
 	var f metaFlags
 	if t.ntok > 2 {
-		if text := t.parseFlags(&f, 2, scratch, false); text != "" {
+		if text := t.parseFlags(&f, 2, false); text != "" {
 			t.replyError(text)
 			return going
 		}
@@ -30,7 +30,7 @@ func (t *turn) metaGet(scratch []byte) session.Next {
 	}
 	created := false
 	if !r.Found() && f.vivify {
-		created = r.Put(engine.Value{Expires: f.vivifyAt, CAS: f.cas}, nil) == nil
+		created = r.Put(engine.Value{CAS: f.cas}, nil) == nil // its expiry comes when it is the turn of N
 	}
 	if !r.Found() {
 		r.Count(engine.CmdGet)

@@ -25,24 +25,22 @@ func (t *turn) otherCommand(name string) session.Next {
 		t.delete()
 	case "touch":
 		t.touch()
-	case "stats":
-		return t.metered(session.Stats, (*turn).stats)
 	case "flush_all":
-		return t.metered(session.FlushAll, (*turn).flushAll)
+		t.flushAll()
+	case "stats":
+		t.meter.Begin()
+		next := t.stats()
+		t.meter.End(session.Stats)
+		return next
 	case "quit":
 		return session.Close
 	default:
-		return t.metered(session.Other, func(t *turn) session.Next { return t.adminCommand(name) })
+		t.meter.Begin()
+		next := t.adminCommand(name)
+		t.meter.End(session.Other)
+		return next
 	}
 	return going
-}
-
-// metered carries out f as a command cmd.
-func (t *turn) metered(cmd session.Cmd, f func(*turn) session.Next) session.Next {
-	t.meter.Begin()
-	next := f(t)
-	t.meter.End(cmd)
-	return next
 }
 
 // argsBetween answers ERROR unless the command has min to max words behind its name.
@@ -170,17 +168,19 @@ func (t *turn) touch() {
 }
 
 // flushAll is `flush_all [delay] [noreply]`.
-func (t *turn) flushAll() session.Next {
+func (t *turn) flushAll() {
 	if !t.argsBetween(0, 2) {
-		return going
+		return
 	}
+	t.meter.Begin()
+	defer t.meter.End(session.FlushAll)
 	t.maybeNoreply()
 	if t.note != nil {
 		t.note.CmdFlush.Add(1)
 	}
 	if t.env.NoFlush {
 		t.reply("CLIENT_ERROR flush_all not allowed\r\n")
-		return going
+		return
 	}
 	args := t.ntok - 1
 	if t.noreply {
@@ -191,12 +191,11 @@ func (t *turn) flushAll() session.Next {
 		var ok bool
 		if delay, ok = ops.Int32(t.word(1)); !ok {
 			t.reply(replyExptime)
-			return going
+			return
 		}
 	}
 	t.flush(int64(delay))
 	t.reply(replyOK)
-	return going
 }
 
 // flushSlack is by how many seconds memcached's clock begins before its start.

@@ -10,13 +10,13 @@ import (
 func (t *turn) stats() session.Next {
 	switch string(t.word(1)) {
 	case "":
-		stats.General(t.env, t.stat)
+		t.buf = collect(t.buf, t.env, stats.General)
 	case "settings":
-		stats.Settings(t.env, t.stat)
+		t.buf = collect(t.buf, t.env, stats.Settings)
 	case "items":
-		stats.Items(t.env, t.stat)
+		t.buf = collect(t.buf, t.env, stats.Items)
 	case "slabs":
-		stats.Slabs(t.env, t.stat)
+		t.buf = collect(t.buf, t.env, stats.Slabs)
 	case "extstore": // there is none, and nothing to say of it
 	case "reset":
 		stats.Reset(t.env)
@@ -30,12 +30,12 @@ func (t *turn) stats() session.Next {
 		if stats.Setting(t.env, "track_sizes") == "yes" {
 			return t.detach(&sizesJob{env: t.env})
 		}
-		t.stat("sizes_status", "disabled")
+		t.buf = appendStat(t.buf, "sizes_status", "disabled")
 	case "sizes_enable":
-		t.stat("sizes_status", "enabled")
+		t.buf = appendStat(t.buf, "sizes_status", "enabled")
 		return going
 	case "sizes_disable":
-		t.stat("sizes_status", "disabled")
+		t.buf = appendStat(t.buf, "sizes_status", "disabled")
 		return going
 	case "conns":
 		return t.detach(&connsJob{env: t.env})
@@ -48,8 +48,11 @@ func (t *turn) stats() session.Next {
 	return going
 }
 
-// stat appends one line.
-func (t *turn) stat(name, value string) { t.buf = appendStat(t.buf, name, value) }
+// collect appends the lines that from tells.
+func collect(dst []byte, env *session.Env, from func(*session.Env, stats.Emit)) []byte {
+	from(env, func(name, value string) { dst = appendStat(dst, name, value) })
+	return dst
+}
 
 func appendStat(dst []byte, name, value string) []byte {
 	dst = append(append(dst, "STAT "...), name...)
