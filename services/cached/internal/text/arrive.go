@@ -20,12 +20,10 @@ func (t *turn) arrive(w *write) session.Next {
 		t.client.value = new(arriving)
 	}
 	v := t.value
+	t.countPrefix(w)
 	if err := t.store.Reserve(&v.pending, w.key, w.length, w.store.Value.Flags, t.now); err != nil {
 		t.skip(w.length+2, t.refuse(w, ops.Of(err)))
 		return going
-	}
-	if !w.meta && t.env.Prefixes.On() {
-		t.env.Prefixes.Set(w.key)
 	}
 	v.write, v.noreply = *w, t.noreply
 	n := copy(v.mem[:], w.key)

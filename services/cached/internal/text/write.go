@@ -29,11 +29,9 @@ type write struct {
 // write takes the value of w, whose command line is header bytes long from pos on, and stores it when it is there in full.
 func (t *turn) write(w *write, header int) session.Next {
 	from, total := t.pos+header, w.length+2
-	if !w.meta && t.env.Prefixes.On() && len(t.in)-from >= total {
-		t.env.Prefixes.Set(w.key)
-	}
 	if !ops.Fits(t.store, len(w.key), w.length, w.store.Value.Flags, !t.env.NoCAS) {
 		t.pos = from
+		t.countPrefix(w)
 		t.skip(total, t.refuse(w, ops.TooLarge))
 		return going
 	}
@@ -46,6 +44,7 @@ func (t *turn) write(w *write, header int) session.Next {
 	}
 	t.pos = from + total
 	t.bytes -= w.length
+	t.countPrefix(w)
 	if !lineEnds(t.in, from+w.length) {
 		t.badChunk(w)
 		return going
@@ -60,6 +59,13 @@ func (t *turn) write(w *write, header int) session.Next {
 	t.finish(w, &r, out)
 	t.meter.End(w.cmd)
 	return going
+}
+
+// countPrefix counts w, which was accepted, by its prefix; ms is not counted.
+func (t *turn) countPrefix(w *write) {
+	if !w.meta && t.env.Prefixes.On() {
+		t.env.Prefixes.Set(w.key)
+	}
 }
 
 // finish answers w, which ended as out, and unlocks r.
