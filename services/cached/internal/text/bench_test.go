@@ -38,6 +38,12 @@ func batches() map[string][]byte {
 		"md":       f("md nokey:012345678 q\r\n"),
 		"delete":   f("delete nokey:012345678\r\n"),
 		"touch":    f("touch key:0123456789 0\r\n"),
+		"gat":      f("gat 0 key:0123456789\r\n"),
+		"add":      f("add key:0123456789 0 0 1\r\nx\r\n"),
+		"cas":      f("cas nokey 0 0 1 1\r\nx\r\n"),
+		"incr":     f("incr nokey 1\r\n"),
+		"ma":       f("ma nokey v\r\n"),
+		"me":       f("me key:0123456789\r\n"),
 		"mn":       f("mn\r\n"),
 		"multiget": []byte("get" + string(f(" key:0123456789")) + "\r\n"),
 	}

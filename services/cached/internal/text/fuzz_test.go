@@ -13,8 +13,8 @@ import (
 // the same.
 func FuzzSplit(f *testing.F) {
 	for _, name := range []string{"text", "meta"} {
-		for _, c := range oracletest.Cases(f, name) {
-			if len(c.Send) < 1<<10 {
+		for i, c := range oracletest.Cases(f, name) {
+			if i%12 == 0 && len(c.Send) < 1<<10 { // TestGoldenSplit has them all
 				f.Add(c.Send, uint64(len(c.Send)), false)
 			}
 		}

@@ -1,8 +1,6 @@
 package text
 
 import (
-	"strconv"
-
 	"github.com/everup/everup/services/cached/internal/ops"
 	"github.com/everup/everup/services/cached/internal/session"
 )
@@ -88,8 +86,10 @@ func (t *turn) arith(a ops.Arith, cmd session.Cmd) {
 	r.Unlock()
 	switch out {
 	case ops.Stored:
-		var number [22]byte
-		t.reply(string(append(strconv.AppendUint(number[:0], n, 10), crlf...)))
+		t.stacked = true
+		if !t.noreply {
+			t.buf = append(appendUint(t.buf, n), crlf...)
+		}
 	case ops.NotFound:
 		t.reply(replyNotFound)
 	case ops.NonNumeric:
