@@ -43,7 +43,6 @@ func batches() map[string][]byte {
 		"cas":      f("cas nokey 0 0 1 1\r\nx\r\n"),
 		"incr":     f("incr nokey 1\r\n"),
 		"ma":       f("ma nokey v\r\n"),
-		"me":       f("me key:0123456789\r\n"),
 		"mn":       f("mn\r\n"),
 		"multiget": []byte("get" + string(f(" key:0123456789")) + "\r\n"),
 	}

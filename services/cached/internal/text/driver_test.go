@@ -59,6 +59,7 @@ func newEnv(t testing.TB, args ...string) *session.Env {
 			t.Fatalf("unknown argument %q", args[i])
 		}
 	}
+	env.Limit = func(int64) error { return nil } // how far it can go is the engine's
 	env.Settings = func() (pairs []session.Pair) {
 		for k, v := range settings {
 			pairs = append(pairs, session.Pair{Name: k, Value: v})
