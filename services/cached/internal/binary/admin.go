@@ -2,6 +2,7 @@ package binary
 
 import (
 	"encoding/binary"
+	"strings"
 
 	"github.com/everup/everup/services/cached/internal/session"
 )
@@ -43,7 +44,7 @@ func (c *conn) stat(out *session.Out, b *budget) {
 	c.peer.Meter.Begin()
 	pairs, ok := []session.Pair(nil), false
 	if c.o.Stats != nil {
-		pairs, ok = c.o.Stats(string(c.req.key))
+		pairs, ok = c.o.Stats(group(string(c.req.key)))
 	}
 	if !ok {
 		out.Buf = appendError(out.Buf, &c.req, statusNotFound)
@@ -52,6 +53,16 @@ func (c *conn) stat(out *session.Out, b *budget) {
 		c.tell(out, b)
 	}
 	c.peer.Meter.End(session.Stats)
+}
+
+// group is the group of statistics that key asks for: memcached compares only the beginning of some.
+func group(key string) string {
+	for _, name := range []string{"reset", "settings", "detail dump", "detail on", "detail off"} {
+		if strings.HasPrefix(key, name) {
+			return name
+		}
+	}
+	return key
 }
 
 // tell goes on with the lines of statistics until there are none left or enough are waiting to be written.

@@ -18,6 +18,7 @@ func (c *conn) arith(out *session.Out) {
 	now := c.env.Clock.Now()
 	a := ops.Arith{Decr: r.base == opDecr, Delta: binary.BigEndian.Uint64(r.ext), Compare: r.cas}
 	ref := c.env.Store.Lock(r.key, now)
+	c.sawLookup(&ref)
 	n, result := ops.AddDelta(&ref, &a)
 	text := noMemoryAdding
 	if result == ops.NotFound {
@@ -25,7 +26,7 @@ func (c *conn) arith(out *session.Out) {
 			ops.MissedDelta(&ref, a.Decr)
 		} else {
 			n, text = binary.BigEndian.Uint64(r.ext[8:]), noMemoryCreating
-			result = create(&ref, n, c.expires(exptime, now))
+			result = c.create(&ref, n, c.expires(exptime, now))
 		}
 	}
 	var change session.Change
@@ -52,20 +53,33 @@ func (c *conn) arith(out *session.Out) {
 }
 
 // create stores the initial value of a counter, which memcached does not count as a store command.
-func create(ref *engine.Ref, n uint64, expires int64) ops.Outcome {
+func (c *conn) create(ref *engine.Ref, n uint64, expires int64) ops.Outcome {
 	var buf [20]byte
-	return ops.Of(ref.Put(engine.Value{Expires: expires}, strconv.AppendUint(buf[:0], n, 10)))
+	text := strconv.AppendUint(buf[:0], n, 10)
+	s := ops.Store{Mode: ops.Add, Value: engine.Value{Expires: expires}}
+	c.sawLookup(ref) // memcached looks again
+	result := ops.Of(ref.Put(s.Value, text))
+	c.sawStore(ref, &s, len(text), result)
+	return result
 }
 
 // delete answers Delete.
 func (c *conn) delete(out *session.Out) {
 	r := &c.req
+	if c.env.Prefixes.On() {
+		c.env.Prefixes.Delete(r.key)
+	}
 	ref := c.env.Store.Lock(r.key, c.env.Clock.Now())
+	c.sawLookup(&ref)
 	s := statusOK
 	switch {
 	case ref.Found() && r.cas != 0 && r.cas != ref.CAS():
 		s = statusExists
-	case !ops.Delete(&ref):
+	case ref.Found():
+		c.sawDelete(&ref)
+		ops.Delete(&ref)
+	default:
+		ops.Delete(&ref) // counts the miss
 		s = statusNotFound
 	}
 	ref.Unlock()

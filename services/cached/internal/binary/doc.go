@@ -29,5 +29,7 @@
 //   - Decr pads a shorter number always; memcached does not while an answer with the old value waits to be sent.
 //   - A SASL step that fails ends the exchange; memcached judges the next step as if nothing had been.
 //   - Lengths are judged when the header is there, without waiting for the key.
+//   - Values that are too large or find no room count in store_too_large and store_no_memory; memcached counts those of the text protocol alone.
+//   - Watchers are told of deletes; memcached tells of those of the text protocol alone.
 //   - Stat knows every group of the text protocol; memcached's lacks some, such as conns.
 package binary

@@ -12,6 +12,7 @@ import (
 func (c *conn) get(out *session.Out, b *budget) {
 	r := &c.req
 	ref := c.env.Store.Lock(r.key, c.env.Clock.Now())
+	c.sawGet(&ref)
 	ref.Count(engine.CmdGet)
 	if !ref.Found() {
 		ref.Count(engine.GetMisses)
@@ -31,6 +32,7 @@ func (c *conn) touch(out *session.Out, b *budget) {
 	now := c.env.Clock.Now()
 	expires := c.expires(binary.BigEndian.Uint32(r.ext), now)
 	ref := c.env.Store.Lock(r.key, now)
+	c.sawGet(&ref)
 	if !ops.Touch(&ref, expires) {
 		ref.Unlock()
 		c.miss(out)

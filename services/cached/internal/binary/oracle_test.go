@@ -263,3 +263,57 @@ func (c chance) lie() packet {
 		}
 	}
 }
+
+// counters are memcached's statistics that a client's commands change, and the store's counters behind them.
+var counters = map[string]engine.Counter{
+	"cmd_get": engine.CmdGet, "cmd_set": engine.CmdSet, "cmd_touch": engine.CmdTouch, "get_hits": engine.GetHits, "get_misses": engine.GetMisses,
+	"delete_misses": engine.DeleteMisses, "delete_hits": engine.DeleteHits, "incr_misses": engine.IncrMisses, "incr_hits": engine.IncrHits,
+	"decr_misses": engine.DecrMisses, "decr_hits": engine.DecrHits, "cas_misses": engine.CasMisses, "cas_hits": engine.CasHits,
+	"cas_badval": engine.CasBadval, "touch_hits": engine.TouchHits, "touch_misses": engine.TouchMisses,
+	"store_no_memory": engine.StoreNoMemory, // store_too_large is counted for this protocol only by cached
+}
+
+// TestCountsAgainstMemcached has random commands counted by both.
+func TestCountsAgainstMemcached(t *testing.T) {
+	theirs := memcachedSpeaker(t, oracletest.Start(t, oracletest.Options{Args: []string{"-B", "binary"}}))
+	env := newEnv(t, engine.Options{})
+	env.Clock.Set(time.Now().Unix())
+	env.Started = time.Now().Unix()
+	ours := &speaker{cas: map[string]uint64{}}
+	r := newRig(t, env)
+	ours.say = func(b []byte) ([]byte, bool) {
+		r.give(b)
+		return r.take(), r.done
+	}
+	c := chance{rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 3))}
+	for range 1000 {
+		p := c.request()
+		if p.op == opStat || p.op >= 0x30 {
+			continue
+		}
+		with := casFor(c.IntN(3))
+		theirs.exchange(p, with)
+		ours.exchange(p, with)
+	}
+	said, _ := theirs.say(concat(packet{op: opStat}, packet{op: opNoop, opaque: endOpaque}))
+	have := env.Store.Stats().Counts
+	checked := 0
+	for b := said; len(b) > 0; {
+		a, rest, ok := cut(b)
+		if !ok {
+			t.Fatalf("no answer: %.60x", b)
+		}
+		b = rest
+		n, known := counters[a.key]
+		if !known {
+			continue
+		}
+		checked++
+		if want := a.value; fmt.Sprint(have[n]) != want {
+			t.Errorf("%s: %d, want %s", a.key, have[n], want)
+		}
+	}
+	if checked != len(counters) {
+		t.Errorf("memcached told %d of %d counters", checked, len(counters))
+	}
+}

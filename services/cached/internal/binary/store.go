@@ -13,6 +13,12 @@ func (c *conn) storing(in []byte, n int, out *session.Out, b *budget) (int, sess
 	now := c.env.Clock.Now()
 	c.plan(now)
 	length := int(r.value)
+	if len(in)-n < length && n+length <= waitWhole {
+		return 0, session.More, false
+	}
+	if c.env.Prefixes.On() {
+		c.env.Prefixes.Set(r.key)
+	}
 	if !ops.Fits(c.env.Store, len(r.key), length, c.store.Value.Flags, !c.env.NoCAS) {
 		c.cannotStore(ops.TooLarge, now, out)
 		return n, session.More, true
@@ -23,9 +29,6 @@ func (c *conn) storing(in []byte, n int, out *session.Out, b *budget) (int, sess
 		c.peer.Meter.End(cmd)
 		b.bytes -= length
 		return n + length, session.More, true
-	}
-	if n+length <= waitWhole {
-		return 0, session.More, false
 	}
 	if err := c.env.Store.Reserve(&c.pend, r.key, length, c.store.Value.Flags, now); err != nil {
 		c.cannotStore(ops.Of(err), now, out)
@@ -94,6 +97,7 @@ func (c *conn) receive(in []byte, out *session.Out, b *budget) (n int, next sess
 func (c *conn) stored(data []byte, now int64, out *session.Out) session.Cmd {
 	r := &c.req
 	ref := c.env.Store.Lock(r.key, now)
+	c.sawLookup(&ref)
 	var result ops.Outcome
 	if c.pend.Held() {
 		result = ops.Commit(&ref, &c.store, &c.pend)
@@ -106,6 +110,7 @@ func (c *conn) stored(data []byte, now int64, out *session.Out) session.Cmd {
 	} else if result == ops.NoMemory {
 		ops.Refused(&ref, result, r.base == opSet)
 	}
+	c.sawStore(&ref, &c.store, int(r.value), result)
 	ref.Unlock()
 	if result == ops.Stored {
 		c.changed(&change)
@@ -151,6 +156,10 @@ const (
 func (c *conn) cannotStore(result ops.Outcome, now int64, out *session.Out) {
 	r := &c.req
 	ref := c.env.Store.Lock(r.key, now)
+	c.sawStore(&ref, &c.store, int(r.value), result)
+	if r.base == opSet {
+		c.sawLookup(&ref)
+	}
 	ops.Refused(&ref, result, r.base == opSet)
 	ref.Unlock()
 	if result == ops.TooLarge {
@@ -160,11 +169,4 @@ func (c *conn) cannotStore(result ops.Outcome, now int64, out *session.Out) {
 	}
 	c.note.ValuesSwallowed.Add(1)
 	c.drop(r.value)
-}
-
-// changed tells who subscribed that a key was stored or deleted.
-func (c *conn) changed(ch *session.Change) {
-	if c.env.Publish.Load() && c.env.Changed != nil {
-		c.env.Changed(*ch)
-	}
 }
