@@ -6,8 +6,6 @@ import (
 	"net"
 	"os"
 	"runtime/debug"
-	"sync"
-	"time"
 
 	"github.com/everup/everup/services/cached/internal/conns"
 	"github.com/everup/everup/services/cached/internal/engine"
@@ -19,7 +17,7 @@ import (
 type detached struct {
 	l    *loop
 	back adoption // how it comes back
-	conn *timedConn
+	conn *conns.Timed
 	buf  []byte // answers before
 	big  engine.Pinned
 }
@@ -34,7 +32,7 @@ func (l *loop) detach(c *conn, in []byte) {
 	}
 	d := &detached{
 		l: l, back: adoption{id: c.id, from: c.from, sess: c.sess, peer: c.peer, held: bytes.Clone(in)},
-		conn: &timedConn{Conn: conn, limits: l.g.limits.Load}, buf: bytes.Clone(l.out.Buf), big: l.out.Big,
+		conn: &conns.Timed{Conn: conn, Limits: l.g.limits.Load}, buf: bytes.Clone(l.out.Buf), big: l.out.Big,
 	}
 	l.out.Big = engine.Pinned{}
 	l.dropOut()
@@ -96,7 +94,7 @@ func (d *detached) serve(ctx context.Context) (back bool) {
 			d.back.sess.End()
 		}
 	}()
-	defer context.AfterFunc(ctx, d.conn.stop)()
+	defer context.AfterFunc(ctx, d.conn.Stop)()
 	if d.flush() != nil {
 		return false
 	}
@@ -120,35 +118,4 @@ func (d *detached) flush() error {
 		}
 	}
 	return nil
-}
-
-// timedConn gives each write its time, and no more once it is stopped.
-type timedConn struct {
-	net.Conn
-	limits func() *Limits
-
-	mu      sync.Mutex
-	stopped bool
-}
-
-func (c *timedConn) Write(b []byte) (int, error) {
-	if len(b) == 0 {
-		return 0, nil
-	}
-	if d := c.limits().Write; d > 0 {
-		c.mu.Lock()
-		if !c.stopped {
-			c.Conn.SetWriteDeadline(time.Now().Add(d)) // fails only on a closed one, which Write tells
-		}
-		c.mu.Unlock()
-	}
-	return c.Conn.Write(b)
-}
-
-// stop ends reads and writes under way and to come.
-func (c *timedConn) stop() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.stopped = true
-	c.Conn.SetDeadline(time.Unix(1, 0))
 }

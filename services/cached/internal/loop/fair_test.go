@@ -20,7 +20,7 @@ func TestGreedyClients(t *testing.T) {
 			polite, greedy := r.dial(t).send("echo a\r\n").want("a\r\n"), r.dial(t)
 			w := watch{polite: polite, most: most, rounds: 20, done: make(chan struct{})}
 			step := w.step
-			r.onStep.Store(&step)
+			r.scripts.OnStep.Store(&step)
 			go io.Copy(io.Discard, greedy.Conn)
 			go func() {
 				for endless(greedy.Conn) == nil {
@@ -83,7 +83,7 @@ func TestStalledClientIsNotRead(t *testing.T) {
 	r := start(t, "unix", func(o *Options) { o.Threads = 1 })
 	var steps atomic.Int64
 	step := func(*session.Peer) { steps.Add(1) }
-	r.onStep.Store(&step)
+	r.scripts.OnStep.Store(&step)
 	c, other := r.dial(t), r.dial(t)
 	c.send("big 10000000\r\n").want("b")
 	before := steps.Load()

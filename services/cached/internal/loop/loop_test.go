@@ -185,7 +185,7 @@ func TestPeer(t *testing.T) {
 	r := start(t, "tcp")
 	got := make(chan session.Peer, 1)
 	see := func(p *session.Peer) { got <- *p }
-	r.onStep.Store(&see)
+	r.scripts.OnStep.Store(&see)
 	c := r.dial(t).send("echo a\r\n").want("a\r\n")
 	p := <-got
 	if p.Remote != c.LocalAddr().String() || p.Local != r.addr.String() || p.Tag != 7 || p.Meter == nil || p.Note == nil || p.ID == 0 {

@@ -84,33 +84,13 @@ type Listener struct {
 	Only      session.Protocol
 }
 
-// Limits may change while the group runs.
-type Limits struct {
-	Idle    time.Duration // without input for so long, a connection is closed; 0 never; whole seconds, rounded up
-	Write   time.Duration // a client that takes none of its answers for so long is closed; 0 never; whole seconds, rounded up
-	Buffers int64         // bytes kept for all connections' unfinished input and unwritten output; 0: 1 GiB
-	// DrainPause is what clients get to finish what they are sending, once the group drains.
-	DrainPause time.Duration
-}
+// Limits may change while the group runs. Time-outs are in whole seconds, rounded up.
+type Limits = conns.Limits
 
-const defaultBuffers = 1 << 30
-
-func (l Limits) buffers() int64 {
-	if l.Buffers <= 0 {
-		return defaultBuffers
-	}
-	return l.Buffers
-}
+// Hooks report what an operator must know.
+type Hooks = conns.Hooks
 
 // seconds rounds up, so that a time-out never is shorter than asked.
 func seconds(d time.Duration) uint32 {
 	return uint32(min((d+time.Second-1)/time.Second, 1<<30))
-}
-
-// Hooks report what an operator must know. They are called from the loops and must not wait; each may be nil.
-type Hooks struct {
-	// Accept is told why connections cannot be accepted, once, and nil when they can again.
-	Accept func(err error)
-	// Bug is told of a panic or a breach of the contract by a session. The connection has been closed.
-	Bug func(what any, stack []byte)
 }

@@ -123,7 +123,7 @@ func (l *loop) keep(c *conn, in []byte) bool {
 
 // mayKeep tells whether n bytes more may be kept, and closes c if not. What lies in l.out is for c, and goes with it.
 func (l *loop) mayKeep(c *conn, n int) bool {
-	if n <= heldFree || l.pool.lent+int64(n) <= l.g.limits.Load().buffers()/int64(len(l.g.loops)) {
+	if n <= heldFree || l.pool.lent+int64(n) <= l.g.limits.Load().MostBuffers()/int64(len(l.g.loops)) {
 		return true
 	}
 	l.g.buffersFull.Add(1)
