@@ -37,6 +37,8 @@ type Server struct {
 	out  *bytes.Buffer // what it wrote, to be read after its end
 	died chan struct{} // closed after its end
 
+	stopped bool // it was to end
+
 	ports string // the file in which it says its ports, as long as Addr is ""
 }
 
@@ -101,10 +103,10 @@ func run(t testing.TB, cmd *exec.Cmd, s *Server) *Server {
 	}
 	go func() { cmd.Wait(); close(s.died) }()
 	t.Cleanup(func() {
-		s.Stop()
-		if t.Failed() && s.out.Len() > 0 {
-			t.Logf("%s wrote:\n%.4000s", s.Name, s.out)
+		if s.Died() && !cmd.ProcessState.Success() {
+			t.Errorf("%s ended by itself: %s, and wrote:\n%.4000s", s.Name, cmd.ProcessState, s.out)
 		}
+		s.Stop()
 	})
 	labtest.Eventually(t, startTimeout, s.Name+" listens", func() error {
 		select {
@@ -165,8 +167,19 @@ func (s *Server) readPorts() error {
 // Stop kills the server and waits for its end. The test's end does so too.
 func (s *Server) Stop() {
 	if s.cmd != nil {
+		s.stopped = true
 		s.cmd.Process.Kill() // fails only if it is dead
 		<-s.died
+	}
+}
+
+// Died says whether the server has ended, and not by Stop.
+func (s *Server) Died() bool {
+	select {
+	case <-s.died:
+		return !s.stopped
+	default:
+		return false
 	}
 }
 
