@@ -222,3 +222,37 @@ func TestSeconds(t *testing.T) {
 	f("ME a exp=30 la=1 cas=1\r\n", "ME a exp=29 la=2 cas=1\r\n", true)
 	f("ME a exp=30 la=1 cas=1\r\n", "ME a exp=30 la=1 cas=2\r\n", false)
 }
+
+// Each difference has a case in the golden files, and each case that differs names one that may show in it.
+func TestDifferencesHaveCases(t *testing.T) {
+	shown := map[string]bool{}
+	list := map[string]Difference{}
+	for _, d := range Differences() {
+		if list[d.Name].Name != "" || d.Why == "" {
+			t.Errorf("%q is named twice or not explained", d.Name)
+		}
+		list[d.Name] = d
+	}
+	for _, k := range Kinds() {
+		for _, c := range Cases(t, string(k)) {
+			if c.Differs == "" {
+				continue
+			}
+			shown[c.Differs] = true
+			var sent []byte
+			for _, s := range c.Setup {
+				sent = append(sent, s.Send...)
+			}
+			if d := list[c.Differs]; d.Sent == nil {
+				t.Errorf("%s.golden: %s: there is no difference %q", k, c.Name, c.Differs)
+			} else if !d.Sent(append(sent, c.Send...)) {
+				t.Errorf("%s.golden: %s: the difference %q does not match it", k, c.Name, c.Differs)
+			}
+		}
+	}
+	for name := range list {
+		if !shown[name] {
+			t.Errorf("no case shows %q", name)
+		}
+	}
+}

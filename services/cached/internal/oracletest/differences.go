@@ -11,6 +11,8 @@ type Difference struct {
 	Name string // as the golden files' "differs" has it
 	Why  string // a sentence
 
+	// Pipelined says that memcached shows it only to commands that do not wait for each other's answers.
+	Pipelined bool
 	// Sent says whether the difference may show in a conversation in which these bytes were sent.
 	Sent func(sent []byte) bool
 	// Same says whether the answers are the same but for this difference; nil where what follows the difference can be anything.
@@ -21,24 +23,67 @@ func matches(expr string) func([]byte) bool { return regexp.MustCompile(expr).Ma
 
 // Differences returns the list.
 func Differences() []Difference {
+	return append(append(pipelinedDifferences(), textDifferences()...), binaryDifferences()...)
+}
+
+// pipelinedDifferences are those in which memcached's answer depends on how bytes happened to arrive.
+func pipelinedDifferences() []Difference {
 	return []Difference{
 		{
-			Name: "discarded replies",
-			Why:  "A get whose list holds an over-long key makes memcached 1.6.18 throw away the replies of commands pipelined before it; cached sends them.",
+			Name: "discarded replies", Pipelined: true,
+			Why:  "A get whose list holds an over-long key makes memcached throw away the replies of commands pipelined before it; cached sends them.",
 			Sent: matches(`(?:get|gets|gat|gats) [^\n]*[^ \n]{251}`),
 			Same: sameButDiscarded,
 		},
 		{
-			Name: "held-back replies",
-			Why:  "memcached 1.6.18 holds replies back while it waits for the rest of a value or packet, and loses them if the connection ends then; cached sends them.",
+			Name: "held-back replies", Pipelined: true,
+			Why:  "memcached holds replies back while it waits for the rest of a value or packet, and loses them if the connection ends then or goes on with bytes that are no command; cached sends them.",
 			Sent: func([]byte) bool { return true },
 			Same: sameButHeldBack,
 		},
 		{
+			Name: "pending reference", Pipelined: true,
+			Why: "A number that shrinks is padded with spaces to its old length; memcached does not pad it while a reply with the old value waits to be sent.",
+			Sent: countsAfterReading,
+		},
+	}
+}
+
+func countsAfterReading(sent []byte) bool { return readThenCount(sent) || countAfterRead(sent) }
+
+var readThenCount = matches(`(?s)\bm[ga] .*\n *(ma|incr|decr) `)
+
+// countAfterRead says whether a binary get comes before a binary incr or decr.
+func countAfterRead(sent []byte) bool {
+	read := false
+	return anyPacket(sent, func(p Packet) bool {
+		switch p.Opcode {
+		case 0x00, 0x09, 0x0c, 0x0d, 0x1d, 0x1e, 0x23, 0x24:
+			read = true
+		case 0x05, 0x06, 0x15, 0x16:
+			return read
+		}
+		return false
+	})
+}
+
+func textDifferences() []Difference {
+	return []Difference{
+		{
 			Name: "expired ttl",
-			Why:  "The t flag of an item whose exptime lies in the past is a wrapped unsigned number in memcached 1.6.18; cached answers a negative one.",
+			Why:  "The t flag of an item that has just been given an exptime in the past is answered a negative number; memcached's is a wrapped one that depends on its uptime.",
 			Sent: matches(`(?m)^ *m[gsad] `),
 			Same: sameButExpired,
+		},
+		{
+			Name: "ma ttl",
+			Why:  "A TTL that ma gives holds; memcached loses it when the number gets longer.",
+			Sent: matches(`(?m)^ *ma [^\n]* T`),
+		},
+		{
+			Name: "binary keys",
+			Why:  "The k of a reply is base64 when the request's key was; memcached's when the key of the command that stored the item was.",
+			Sent: matches(`(?m)^ *m[gsdae] [^\n]* b`),
 		},
 		{
 			Name: "flag E",
@@ -61,16 +106,74 @@ func Differences() []Difference {
 			Sent: matches(`(?m)^ *ms [^\n]* N\d`),
 		},
 		{
+			Name: "delay of a second",
+			Why:  "flush_all 1 waits a second; memcached flushes at once and takes with it what is stored in that second.",
+			Sent: matches(`flush_all +1\b`),
+		},
+		{
 			Name: "shutdown text",
-			Why:  "memcached 1.6.18 answers ERROR: where newer versions answer SERVER_ERROR: that shutdown is not enabled.",
+			Why:  "That shutdown is not enabled is a SERVER_ERROR:, as in newer versions; 1.6.18 answers ERROR:.",
 			Sent: matches(`(?m)^ *shutdown`),
 		},
 		{
-			Name: "automove window",
-			Why:  "The text of slabs automove window 1 is that of newer versions.",
-			Sent: matches(`(?m)^ *slabs automove window`),
+			Name: "automove options",
+			Why:  "slabs automove freeratio and window came after 1.6.18.",
+			Sent: matches(`(?m)^ *slabs automove`),
+		},
+		{
+			Name: "mgdump",
+			Why:  "lru_crawler mgdump came after 1.6.18.",
+			Sent: matches(`(?m)^ *lru_crawler mgdump`),
 		},
 	}
+}
+
+func binaryDifferences() []Difference {
+	return []Difference{
+		{
+			Name: "unknown body",
+			Why:  "The body of an unknown command is skipped exactly; memcached skips its key and extras twice and takes what follows for something else.",
+			Sent: func(sent []byte) bool {
+				return anyPacket(sent, func(p Packet) bool {
+					served := int(p.Opcode) < len(opcodes) && opcodes[p.Opcode] != ""
+					return !served && p.size() > headerLength
+				})
+			},
+		},
+		{
+			Name: "bytes behind the key",
+			Why:  "Stat, Touch and the GATs with bytes behind the key are refused; memcached serves them and takes the bytes for a header.",
+			Sent: func(sent []byte) bool {
+				return anyPacket(sent, func(p Packet) bool {
+					return len(p.Value) > 0 && bytes.IndexByte([]byte{opStat, 0x1c, 0x1d, 0x1e, 0x23, 0x24}, p.Opcode) >= 0
+				})
+			},
+		},
+		{
+			Name: "verbosity",
+			Why:  "Verbosity (0x1b) works; memcached only defines it.",
+			Sent: func(sent []byte) bool {
+				return anyPacket(sent, func(p Packet) bool { return p.Opcode == 0x1b })
+			},
+		},
+	}
+}
+
+// anyPacket says whether any packet is a match. Damage may have moved packets: it looks at all places.
+func anyPacket(sent []byte, match func(Packet) bool) bool {
+	for ; len(sent) >= headerLength; sent = sent[1:] {
+		if sent[0] != 0x80 {
+			continue
+		}
+		p, _, ok := cutPacket(sent)
+		if !ok { // its body is damaged or has not come: judge the header
+			p = Packet{Opcode: sent[1], Value: []byte("?")}
+		}
+		if match(p) {
+			return true
+		}
+	}
+	return false
 }
 
 // incomparable matches text whose answers hold the process's own figures, come when a background thread gets to it, or change

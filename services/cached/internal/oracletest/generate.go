@@ -30,6 +30,9 @@ func Generate(k Kind, seed uint64) Sequence {
 	conns := 1 + g.r.IntN(3)
 	for range 1 + g.r.IntN(12) {
 		c := Command{Conn: 1, Data: g.command()}
+		for g.hostile && countsAfterReading(append(s.Bytes(), c.Data...)) { // it would not be compared
+			c.Data = g.command()
+		}
 		if s.Lockstep {
 			c.Conn = 1 + g.r.IntN(conns)
 		}

@@ -45,6 +45,9 @@ func (p Packet) Append(b []byte) []byte {
 	return append(append(append(b, p.Extras...), p.Key...), p.Value...)
 }
 
+// size is how many bytes the packet has when it does not lie.
+func (p Packet) size() int { return headerLength + len(p.Extras) + len(p.Key) + len(p.Value) }
+
 // cutPacket takes the first packet of b by the lengths in its header; ok says that it is there as a whole.
 func cutPacket(b []byte) (p Packet, size int, ok bool) {
 	if len(b) < headerLength {
