@@ -7,7 +7,7 @@ DAEMONS    := lbd dnsd cached storaged logd
 BINARIES   := $(addprefix bin/,$(DAEMONS)) bin/everup bin/everup-demo
 export CGO_ENABLED ?= 0
 
-.PHONY: help build up test unit deps lint fuzz bench-fleet clean $(BINARIES)
+.PHONY: help build up test unit deps lint fuzz bench-fleet bench-cached clean $(BINARIES)
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -41,6 +41,9 @@ fuzz: ## run each fuzz target for FUZZTIME (default 20s)
 
 bench-fleet: build ## the figures of BARS "fleet": detection, healing, bus take-over, footprint at rest
 	@deploy/scripts/bench-fleet
+
+bench-cached: bin/cached ## the figures of BARS "cached", beside memcached
+	@deploy/scripts/bench-cached
 
 clean: ## remove what was built and the demo's state
 	rm -rf bin .everup dist

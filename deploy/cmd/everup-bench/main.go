@@ -3,48 +3,29 @@ package main
 
 import (
 	"context"
-	"flag"
-	"fmt"
-	"io"
 	"os"
-	"time"
+	"os/signal"
+	"syscall"
 
-	"github.com/everup/everup/deploy/bench/footprint"
-	"github.com/everup/everup/shared/buildinfo"
+	"github.com/spf13/cobra"
+
+	"github.com/everup/everup/shared/cli"
 )
 
 func main() {
-	bin := flag.String("bin", "bin", "directory of the binaries")
-	runs := flag.Int("runs", 7, "runs to take the median of")
-	rest := flag.Duration("rest", 6*time.Second, "how long the daemons rest before they are measured")
-	flag.Parse()
-	if err := rests(context.Background(), os.Stdout, *bin, *runs, *rest); err != nil {
-		fmt.Fprintln(os.Stderr, "everup-bench:", err)
-		os.Exit(1)
-	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := cli.Main(ctx, command())
+	stop()
+	os.Exit(code)
 }
 
-// rests prints a table of each daemon at rest, alone and as a member of a fleet.
-func rests(ctx context.Context, w io.Writer, bin string, runs int, rest time.Duration) error {
-	fmt.Fprintf(w, "at rest, median of %d runs, %s, %s\n\n", runs, time.Now().Format(time.DateOnly), buildinfo.Read().Go)
-	fmt.Fprintln(w, "| daemon | mode | exec to ready | RSS | CPU | binary |\n|---|---|---|---|---|---|")
-	for _, fleet := range []bool{false, true} {
-		mode := "alone"
-		if fleet {
-			mode = "fleet of five"
-		}
-		var all [][]footprint.Sample
-		for range runs {
-			s, err := footprint.Run(ctx, footprint.Options{Bin: bin, Fleet: fleet, Rest: rest})
-			if err != nil {
-				return err
-			}
-			all = append(all, s)
-		}
-		for _, s := range footprint.Medians(all) {
-			fmt.Fprintf(w, "| %s | %s | %d ms | %.1f MiB | %.2f %% | %.1f MiB |\n", s.Daemon, mode, s.Ready.Milliseconds(),
-				float64(s.RSS)/(1<<20), s.CPU.Seconds()*100, float64(s.Binary)/(1<<20))
-		}
+func command() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "everup-bench",
+		Short: "Measure everup's daemons, beside their rivals where there are any.",
+		Args:  cobra.NoArgs,
+		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	return nil
+	root.AddCommand(restCommand(), cachedCommand(), loadCommand())
+	return root
 }

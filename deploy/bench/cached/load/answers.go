@@ -233,6 +233,7 @@ func (a *answers) bodyDone(r *Result, now int64) {
 		return
 	}
 	r.Hits++
+	r.Values += int64(a.offset)
 	if a.check {
 		r.Checked++
 	}

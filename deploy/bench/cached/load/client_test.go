@@ -81,6 +81,9 @@ func TestClosedLoopAgainstMemcached(t *testing.T) {
 						if r.Hits != 100 || r.Misses != 100 || r.Gets != keys || r.Checked != 100 {
 							t.Errorf("hits %d, misses %d, checked %d", r.Hits, r.Misses, r.Checked)
 						}
+						if mean := float64(r.Values) / 100; sizes.Min == sizes.Max && mean != float64(sizes.Min) {
+							t.Errorf("values of %v bytes", mean)
+						}
 						if r.Latency.Count() != uint64(r.Requests) || r.Calls.Read == 0 || r.In == 0 || r.Out == 0 || r.Duration <= 0 {
 							t.Errorf("%+v", r.Calls)
 						}
@@ -225,6 +228,15 @@ func TestCancel(t *testing.T) {
 		t.Error(err)
 	}
 	c.Close()
+}
+
+func TestOneProtocolAConnection(t *testing.T) {
+	c := dial(t, "unix", memcached(t), 1, 1)
+	run(t, c, load.Workload{Keys: 1, Requests: 1})
+	if _, err := c.Run(t.Context(), load.Workload{Keys: 1, Requests: 1, Protocol: load.Binary}); err == nil {
+		t.Error("binary on a connection that began with text")
+	}
+	run(t, c, load.Workload{Keys: 1, Requests: 1, Protocol: load.Meta})
 }
 
 func TestDialFails(t *testing.T) {

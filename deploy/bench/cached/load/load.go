@@ -88,7 +88,7 @@ type Workload struct {
 	Sizes      Sizes   // of the values
 	Flags      uint32  // client flags of every item
 	CheckEvery int     // one value in so many is compared byte by byte; 0 means 64
-	Seed       uint64  // of all that is drawn; the same seed draws the same
+	Seed       uint64  // of all that is drawn: the same seed draws the same. Values do not depend on it
 }
 
 // Result is what came of a run.
@@ -105,6 +105,7 @@ type Result struct {
 	Checked  int           // values compared byte by byte
 	Dropped  int           // missed keys that were not set again, since too many were waiting (Refill)
 	In, Out  int64         // bytes
+	Values   int64         // bytes of the values read
 	CPU      time.Duration // user and system time of the loops' threads
 	Calls    Calls
 	Latency  Hist // nanoseconds from when a request was due (open loop) or written (closed loop) until its answer was read
@@ -146,8 +147,13 @@ func (w Workload) normal() (Workload, error) {
 	return w, w.Sizes.check()
 }
 
-// Client is a number of open connections to one server.
-type Client struct{ loops []*loop }
+// Client is a number of open connections to one server. Servers settle the protocol of a connection by its first byte, so that a client
+// that has spoken Binary cannot speak the others, nor the other way round.
+type Client struct {
+	loops []*loop
+	spoke bool // Run was called
+	first Protocol
+}
 
 // Dial opens so many connections to the server at the address (network tcp or unix), spread over so many loops.
 func Dial(ctx context.Context, network, address string, connections, loops int) (*Client, error) {
@@ -196,6 +202,10 @@ func (c *Client) Run(ctx context.Context, w Workload) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
+	if c.spoke && (w.Protocol == Binary) != (c.first == Binary) {
+		return nil, fault.New(fault.Invalid, "load: text and binary on one connection")
+	}
+	c.spoke, c.first = true, w.Protocol
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	plan := newPlan(w)
@@ -244,7 +254,7 @@ func (r *Result) add(o *Result) {
 		r.Refusal = o.Refusal
 	}
 	r.Checked, r.Dropped = r.Checked+o.Checked, r.Dropped+o.Dropped
-	r.In, r.Out, r.CPU = r.In+o.In, r.Out+o.Out, r.CPU+o.CPU
+	r.In, r.Out, r.Values, r.CPU = r.In+o.In, r.Out+o.Out, r.Values+o.Values, r.CPU+o.CPU
 	r.Calls = Calls{Read: r.Calls.Read + o.Calls.Read, Write: r.Calls.Write + o.Calls.Write, Wait: r.Calls.Wait + o.Calls.Wait}
 	r.Latency.Add(&o.Latency)
 	r.Late.Add(&o.Late)

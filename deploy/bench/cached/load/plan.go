@@ -14,13 +14,17 @@ type plan struct {
 	draws  []uint32 // key numbers in the order in which Zipf drew them; walked round and round
 }
 
-// zipfDraws is how many draws are kept: more than caches are asked in a few seconds would only be cycled through sooner or later.
+// zipfDraws is how many draws are kept at most; a run that asks for more goes through them again.
 const zipfDraws = 1 << 21
 
 func newPlan(w Workload) *plan {
-	p := &plan{Workload: w, values: newValues(w.Sizes, w.Seed)}
+	p := &plan{Workload: w, values: newValues(w.Sizes)}
 	if w.Order == Zipf {
-		p.draws = zipf(w.FirstKey, w.Keys, w.Skew, zipfDraws, rand.New(rand.NewPCG(w.Seed, 2)))
+		n := zipfDraws
+		if w.Requests > 0 {
+			n = min(n, w.Requests*w.Multiget)
+		}
+		p.draws = zipf(w.FirstKey, w.Keys, w.Skew, n, rand.New(rand.NewPCG(w.Seed, 2)))
 	}
 	return p
 }

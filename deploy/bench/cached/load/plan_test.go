@@ -27,7 +27,7 @@ func TestKeys(t *testing.T) {
 
 func TestValues(t *testing.T) {
 	for _, s := range []Sizes{Fixed(0), Fixed(1), Fixed(100), Fixed(blockSize), {1, 512 << 10}} {
-		v := newValues(s, 3)
+		v := newValues(s)
 		sum, n := 0.0, 20_000
 		if s.Max > 1000 {
 			n = 2000

@@ -42,20 +42,19 @@ const (
 
 // values knows the value of every key. It is read only and shared by the loops.
 type values struct {
-	seed   uint64
 	length []int32 // quantiles of Sizes; one entry when all are alike
 	block  []byte  // 2·blockSize, the second half as the first, so that any start has blockSize bytes behind it
 }
 
-func newValues(s Sizes, seed uint64) *values {
-	v := &values{seed: seed, length: []int32{int32(s.Min)}, block: make([]byte, 2*blockSize)}
+func newValues(s Sizes) *values {
+	v := &values{length: []int32{int32(s.Min)}, block: make([]byte, 2*blockSize)}
 	if s.Min != s.Max {
 		v.length = make([]int32, sizeSteps)
 		for i := range v.length {
 			v.length[i] = int32(math.Round(float64(s.Min) * math.Pow(float64(s.Max)/float64(s.Min), float64(i)/(sizeSteps-1))))
 		}
 	}
-	rng := rand.New(rand.NewPCG(seed, 1))
+	rng := rand.New(rand.NewPCG(0, 1))
 	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"
 	for i := range blockSize {
 		v.block[i] = letters[rng.Uint64()%64]
@@ -74,7 +73,7 @@ func mix(x uint64) uint64 {
 
 // of returns the length of the key's value and where in the block it begins.
 func (v *values) of(id uint32) (length, start int) {
-	h := mix(v.seed ^ uint64(id))
+	h := mix(uint64(id))
 	length = int(v.length[0])
 	if len(v.length) > 1 {
 		length = int(v.length[h>>32%sizeSteps])

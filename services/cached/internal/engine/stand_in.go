@@ -2,12 +2,15 @@ package engine
 
 import "time"
 
+// Recovery says what became of the items of the run before.
 type Recovery struct {
 	Items  int64
 	Reason string
 	Took   time.Duration
 }
 
-func (s *Store) Recovery() Recovery                { return Recovery{} }
-func (s *Store) Sample(below uint64, every uint32) {}
-func (s *Store) Policy() string                    { return "lru" }
+// Recovery tells how the store began.
+func (s *Store) Recovery() Recovery { return Recovery{} }
+
+// Policy names what decides who leaves.
+func (s *Store) Policy() string { return "" }

@@ -1,0 +1,86 @@
+package cached
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/everup/everup/deploy/bench/cached/load"
+	"github.com/everup/everup/shared/labtest"
+)
+
+// A short bench of memcached beside itself: the tables have a row for each side, and every bar has its line.
+func TestShortBench(t *testing.T) {
+	labtest.Needs(t, "memcached", "taskset")
+	var out strings.Builder
+	o := Options{Peer: "memcached", Subject: "memcached", Runs: 1, Short: true, Shm: t.TempDir(), Parts: []string{"latency", "restart", "idle"}}
+	if err := Run(t.Context(), &out, o); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"| 50000/s | memcached", "| memcached (again) | ", "| 200000 | 0 |", "| 1000 | memcached (again) | ",
+		"| warm restart: items lost | 0 | 0 | yes |", "| p99.9 at ",
+	} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %q in\n%s", want, out.String())
+		}
+	}
+}
+
+func TestUnknownPart(t *testing.T) {
+	err := Run(t.Context(), new(strings.Builder), Options{Parts: []string{"speed", "sped"}})
+	if err == nil || !strings.Contains(err.Error(), `no part "sped"`) {
+		t.Error(err)
+	}
+}
+
+func TestMid(t *testing.T) {
+	f := func(want float64, of ...float64) {
+		t.Helper()
+		if got := mid(of, func(v float64) float64 { return v }); got != want {
+			t.Errorf("mid(%v) = %v, want %v", of, got, want)
+		}
+	}
+	f(0)
+	f(3, 3)
+	f(2, 3, 1, 2)
+	f(2.5, 4, 1, 2, 3)
+	if low, high := spread([]float64{3, 1, 2}, func(v float64) float64 { return v }); low != 1 || high != 3 {
+		t.Errorf("spread %v to %v", low, high)
+	}
+}
+
+// The bar for throughput names how busy the server was where the load was the limit.
+func TestThroughputBar(t *testing.T) {
+	b := &bench{}
+	peer := []sample{{ops: 100, cpu: 1000, busy: 1}}
+	b.throughputBar("x", peer, []sample{{ops: 500, cpu: 190, busy: 0.99}})
+	b.throughputBar("y", peer, []sample{{ops: 300, cpu: 200, busy: 0.5}})
+	want := []bar{
+		{"x", "5.00x", "≥ 4x", true},
+		{"y", "3.00x with the server busy for 50 %; per second of its CPU time 5.00x", "≥ 4x", false},
+	}
+	for i, w := range want {
+		if b.bars[i] != w {
+			t.Errorf("%+v, want %+v", b.bars[i], w)
+		}
+	}
+}
+
+func TestPerRequest(t *testing.T) {
+	got := perRequest(map[string]int64{"read": 100, "write": 100, "epoll_wait": 150, "futex": 0}, 100)
+	if want := "epoll_wait 1.500, read 1.000, write 1.000"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}
+
+// What the phases of the memory limit have in keys and values is what they say: 1.25 times the limit.
+func TestPhases(t *testing.T) {
+	for _, p := range phases() {
+		if p.sizes.Mean() < 100 || p.sizes.Max > 1<<20-200 {
+			t.Errorf("%s: mean %.0f, most %d", p.name, p.sizes.Mean(), p.sizes.Max)
+		}
+	}
+	if phases()[0].sizes != load.Fixed(100) {
+		t.Error("the cache is not filled with small values first")
+	}
+}
