@@ -6,6 +6,9 @@
 // What the load generator itself costs stands beside, since it shares the machine: where it, not the server, was the limit, the
 // server was not busy all the time, and the report says how busy it was.
 //
+// The machine must have nothing else to do. A better priority is no help: what TCP over loopback does in soft interrupts is put off to
+// ksoftirqd, which would then wait for the very processes that wait for it.
+//
 // Run is one sequence without goroutines of its own. It bounds its time by counts and durations that are written down in the
 // file of each part: about ten minutes in all, half a minute with Short. Its memory is bounded by -m of the servers, 4 GiB at most.
 package cached

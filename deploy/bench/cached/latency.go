@@ -48,13 +48,12 @@ func (b *bench) latency(ctx context.Context) error {
 }
 
 func (b *bench) latencyBars(rate float64, samples [2][]tailSample) {
-	what := func(p string) string { return fmt.Sprintf("%s at %.0f op/s", p, rate) }
-	for name, of := range map[string]func(tailSample) float64{
-		"p99": func(s tailSample) float64 { return s.p99 }, "p99.9": func(s tailSample) float64 { return s.p999 },
-	} {
+	add := func(name string, of func(tailSample) float64) {
 		r := mid(samples[1], of) / mid(samples[0], of)
-		b.bar(what(name), ratio(r), "≤ 1.0x", r <= 1)
+		b.bar(fmt.Sprintf("%s at %.0f op/s", name, rate), ratio(r), "≤ 1.0x", r <= 1)
 	}
+	add("p99", func(s tailSample) float64 { return s.p99 })
+	add("p99.9", func(s tailSample) float64 { return s.p999 })
 }
 
 func (b *bench) latencyRow(rate float64, i int, of []tailSample) []string {

@@ -95,7 +95,6 @@ func (f *loadFlags) run(c *cobra.Command, address string) error {
 }
 
 func printResult(w io.Writer, r *load.Result) {
-	us := func(h *load.Hist, q float64) float64 { return float64(h.Quantile(q)) / 1e3 }
 	per := func(n float64) float64 { return n / float64(max(r.Requests, 1)) }
 	fmt.Fprintf(w, "requests  %d in %v, %.0f a second\n", r.Requests, r.Duration.Round(time.Microsecond), float64(r.Requests)/r.Duration.Seconds())
 	fmt.Fprintf(w, "gets      %d: %d hits, %d misses, %d values compared\n", r.Gets, r.Hits, r.Misses, r.Checked)
@@ -104,10 +103,13 @@ func printResult(w io.Writer, r *load.Result) {
 		fmt.Fprintf(w, "refused   %d, the first: %s\n", r.Refused, r.Refusal)
 	}
 	fmt.Fprintf(w, "bytes     %d in, %d out\n", r.In, r.Out)
-	for name, h := range map[string]*load.Hist{"latency": &r.Latency, "late": &r.Late} {
-		if h.Count() > 0 {
-			fmt.Fprintf(w, "%-9s p50 %.1f, p90 %.1f, p99 %.1f, p99.9 %.1f, max %.1f µs\n", name, us(h, 0.5), us(h, 0.9), us(h, 0.99), us(h, 0.999), us(h, 1))
-		}
+	quantiles := func(name string, h *load.Hist) {
+		us := func(q float64) float64 { return float64(h.Quantile(q)) / 1e3 }
+		fmt.Fprintf(w, "%-9s p50 %.1f, p90 %.1f, p99 %.1f, p99.9 %.1f, max %.1f µs\n", name, us(0.5), us(0.9), us(0.99), us(0.999), us(1))
+	}
+	quantiles("latency", &r.Latency)
+	if r.Late.Count() > 0 {
+		quantiles("late", &r.Late)
 	}
 	fmt.Fprintf(w, "generator %.2f µs CPU, %.3f reads, %.3f writes, %.3f waits a request\n", per(float64(r.CPU)/1e3),
 		per(float64(r.Calls.Read)), per(float64(r.Calls.Write)), per(float64(r.Calls.Wait)))

@@ -32,7 +32,7 @@ func (a *answers) consume(b []byte, r *Result, now int64) (int, error) {
 		var err error
 		if a.left > 0 {
 			n, err = a.body(b[used:], r, now)
-		} else {
+		} else if n = a.whole(b[used:], r); n == 0 {
 			n, err = a.head(b[used:], r, now)
 		}
 		used += n

@@ -162,6 +162,26 @@ func TestWrongValueIsFound(t *testing.T) {
 	}
 }
 
+// A hit that comes whole counts as one that comes in pieces; what is not exactly so is left to the reader of pieces and its errors.
+func TestWholeHits(t *testing.T) {
+	f := func(in, want string) {
+		t.Helper()
+		for _, n := range []int{0, 1, 7} {
+			a, _ := rig(Text, 2)
+			a.plan.CheckEvery = 1000
+			a.ask(1, 2)
+			if got := feed(a, in, n); !strings.HasPrefix(got, want) {
+				t.Errorf("%q in pieces of %d: %s", in, n, got)
+			}
+		}
+	}
+	f("VALUE 00000001 0 5\r\nabcde\r\nVALUE 00000002 0 5\r\nabcde\r\nEND\r\n", "requests 1, hits 2, misses 0,")
+	f("VALUE 00000002 0 5\r\nabcde\r\nEND\r\n", "requests 1, hits 1, misses 1,")
+	f("VALUE 00000001 0 5\r\nabcde\r\nVALUE 00000001 0 5\r\nabcde\r\nEND\r\n", "load: the server sent a key that was not asked for")
+	f("VALUE 00000001 0 5\r\nabcde\n\nEND\r\n", "load: the server sent a value without CR LF")
+	f("VALUE 00000001 1 5\r\nabcde\r\nEND\r\n", "load: the server sent a bad VALUE line")
+}
+
 func TestLineWithoutEnd(t *testing.T) {
 	a, _ := rig(Text, 1)
 	a.ask(7)
@@ -214,6 +234,8 @@ func TestNoAllocations(t *testing.T) {
 func FuzzAnswers(f *testing.F) {
 	for p := range byte(3) {
 		f.Add(p, byte(1), 3, "VALUE 00000007 0 5\r\nabcde\r\nEND\r\n")
+		f.Add(p, byte(0), 2, "VALUE 00000000 0 5\r\nabcde\r\nEND\r\nSTORED\r\nVALUE 00000001 0 5\r\nabcde\r\nEND\r\nSTORED\r\n")
+		f.Add(p, byte(1), 9, "VALUE 00000001 0 5\r\nabcde\r\nEND\r\nSTORED\r\nVALUE 00000002 0 5\r\nabcde\r\nVALUE 00000003 0 5\r\nabcde\r\nEND\r\n")
 		f.Add(p, byte(2), 5, "END\r\nEND\r\nSTORED\r\n")
 		f.Add(p, byte(1), 1, "EN\r\nHD\r\nSERVER_ERROR x\r\n")
 		f.Add(p, byte(3), 4, "VA 5 k00000001 f0\r\nabcde\r\nMN\r\n")

@@ -81,6 +81,10 @@ func TestClosedLoopAgainstMemcached(t *testing.T) {
 						if r.Hits != 100 || r.Misses != 100 || r.Gets != keys || r.Checked != 100 {
 							t.Errorf("hits %d, misses %d, checked %d", r.Hits, r.Misses, r.Checked)
 						}
+						read.CheckEvery = 7
+						if r := run(t, c, read); r.Hits != 100 || r.Misses != 100 || r.Checked < 100/7-6 || r.Checked > 100/7 { // each connection counts alone
+							t.Errorf("again: hits %d, misses %d, checked %d", r.Hits, r.Misses, r.Checked)
+						}
 						if mean := float64(r.Values) / 100; sizes.Min == sizes.Max && mean != float64(sizes.Min) {
 							t.Errorf("values of %v bytes", mean)
 						}

@@ -11,6 +11,7 @@ import (
 type plan struct {
 	Workload
 	values *values
+	frame  frame
 	draws  []uint32 // key numbers in the order in which Zipf drew them; walked round and round
 }
 
@@ -18,7 +19,7 @@ type plan struct {
 const zipfDraws = 1 << 21
 
 func newPlan(w Workload) *plan {
-	p := &plan{Workload: w, values: newValues(w.Sizes)}
+	p := &plan{Workload: w, values: newValues(w.Sizes), frame: newFrame(&w)}
 	if w.Order == Zipf {
 		n := zipfDraws
 		if w.Requests > 0 {

@@ -63,7 +63,7 @@ func TestValues(t *testing.T) {
 
 func TestZipf(t *testing.T) {
 	const keys, skew = 1000, 1.0
-	p := newPlan(Workload{Order: Zipf, Skew: skew, Keys: keys, FirstKey: 5, Sizes: Fixed(1)})
+	p := newPlan(Workload{KeyLen: 16, Order: Zipf, Skew: skew, Keys: keys, FirstKey: 5, Sizes: Fixed(1)})
 	count := map[uint32]int{}
 	for _, id := range p.draws {
 		count[id]++
@@ -107,7 +107,7 @@ func TestSequentialParts(t *testing.T) {
 }
 
 func TestShareAndGap(t *testing.T) {
-	p := newPlan(Workload{Keys: 10, Sizes: Fixed(1), GetShare: 0.9, Rate: 1000}).part(0, 2)
+	p := newPlan(Workload{KeyLen: 16, Keys: 10, Sizes: Fixed(1), GetShare: 0.9, Rate: 1000}).part(0, 2)
 	gets, sum := 0, 0.0
 	const n = 200_000
 	for range n {
