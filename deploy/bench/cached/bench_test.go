@@ -3,6 +3,8 @@ package cached
 import (
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/everup/everup/deploy/bench/cached/load"
 	"github.com/everup/everup/shared/labtest"
@@ -18,7 +20,7 @@ func TestShortBench(t *testing.T) {
 	}
 	for _, want := range []string{
 		"| 50000/s | memcached", "| memcached (again) | ", "| 200000 | 0 |", "| 1000 | memcached (again) | ",
-		"| warm restart: items lost | 0 | 0 | yes |", "| p99.9 at ",
+		"| warm restart: items lost | 0 | 0 | yes |", "| warm restart: 200000 items back | ", "| p99.9 at ",
 	} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in\n%s", want, out.String())
@@ -71,6 +73,31 @@ func TestPerRequest(t *testing.T) {
 	if want := "epoll_wait 1.500, read 1.000, write 1.000"; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
+}
+
+// Runs end when another one would take the part beyond its limit; the first is always taken.
+func TestRepeat(t *testing.T) {
+	f := func(want int, limit time.Duration) {
+		t.Helper()
+		synctest.Test(t, func(t *testing.T) {
+			b := &bench{Options: Options{Runs: 5}, done: 5}
+			n := 0
+			err := b.repeat(t.Context(), limit, func(run int) error {
+				if run != n {
+					t.Errorf("run %d as the %d-th", run, n)
+				}
+				n++
+				time.Sleep(time.Minute) // of the bubble
+				return nil
+			})
+			if err != nil || n != want || b.done != want {
+				t.Errorf("%d runs in %v, %d noted, %v", n, limit, b.done, err)
+			}
+		})
+	}
+	f(1, 0)
+	f(3, 3*time.Minute)
+	f(5, time.Hour)
 }
 
 // What the phases of the memory limit have in keys and values is what they say: 1.25 times the limit.

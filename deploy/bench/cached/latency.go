@@ -11,8 +11,9 @@ import (
 )
 
 const (
-	latencyRate = 50_000 // requests per second; half of it where the peer cannot hold this
-	latencyTime = 4 * time.Second
+	latencyRate  = 50_000 // requests per second; half of it where the peer cannot hold this
+	latencyTime  = 4 * time.Second
+	latencyLimit = 80 * time.Second // for all runs at one rate
 )
 
 // tailSample is one open-loop run of one side: nanoseconds.
@@ -44,6 +45,7 @@ func (b *bench) latency(ctx context.Context) error {
 		}
 	}
 	b.table(rows)
+	b.fewer()
 	return nil
 }
 
@@ -72,16 +74,17 @@ func (b *bench) latencyRow(rate float64, i int, of []tailSample) []string {
 // latencyRuns runs both sides in turn, on servers that are new each time.
 func (b *bench) latencyRuns(ctx context.Context, rate float64, d time.Duration) ([2][]tailSample, error) {
 	var samples [2][]tailSample
-	for run := range b.Runs {
+	err := b.repeat(ctx, latencyLimit, func(run int) error {
 		for _, i := range order(run) {
 			s, err := b.latencyRun(ctx, b.sides[i], rate, d)
 			if err != nil {
-				return samples, fmt.Errorf("%s: %w", b.sides[i].name, err)
+				return fmt.Errorf("%s: %w", b.sides[i].name, err)
 			}
 			samples[i] = append(samples[i], s)
 		}
-	}
-	return samples, nil
+		return nil
+	})
+	return samples, err
 }
 
 func (b *bench) latencyRun(ctx context.Context, who side, rate float64, d time.Duration) (tailSample, error) {

@@ -21,6 +21,13 @@ func (b *bench) table(rows [][]string) {
 	}
 }
 
+// fewer says that there was no time for all runs.
+func (b *bench) fewer() {
+	if b.done < b.Runs {
+		fmt.Fprintf(b.out, "\nThe machine was slow: medians of %d runs.\n", b.done)
+	}
+}
+
 // bar records a row of the summary.
 func (b *bench) bar(what, figure, wanted string, met bool) {
 	b.bars = append(b.bars, bar{what, figure, wanted, met})

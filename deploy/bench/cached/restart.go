@@ -69,7 +69,7 @@ func (b *bench) restartOf(ctx context.Context, who side, items int, barred bool)
 	}
 	if barred {
 		b.bar("warm restart: items lost", fmt.Sprint(r.Misses), "0", r.Misses == 0)
-		b.bar(fmt.Sprintf("warm restart: %d items back", items), seconds(back), "≤ 2 s", back <= 2*time.Second)
+		b.bar(fmt.Sprintf("warm restart: %d items back", items), fmt.Sprintf("%s, %d of them", seconds(back), r.Hits), "≤ 2 s", back <= 2*time.Second && r.Misses == 0)
 	}
 	return []string{seconds(stop), seconds(back), fmt.Sprint(r.Hits), fmt.Sprint(r.Misses)}, s.Stop(syscall.SIGTERM, saveLimit)
 }
