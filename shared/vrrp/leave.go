@@ -1,0 +1,54 @@
+package vrrp
+
+// An Active router that leaves on request keeps the addresses until a peer has them: it sends priority 0, the peer waits
+// for its Skew_Time, adds the addresses, announces them, and its advert ends the wait. Packets that neighbours still send
+// here meanwhile are answered. Priority 0 is repeated each interval, for one may be lost; a peer's Skew_Time is shorter.
+
+// onRelease leaves the election.
+func (m *Machine) onRelease(out []Effect) []Effect {
+	m.started = false
+	if m.state != Active {
+		return m.withdraw(ByRelease, out)
+	}
+	return m.leave(releasing, out)
+}
+
+// onSwitchOver gives the addresses to a peer.
+func (m *Machine) onSwitchOver(out []Effect) []Effect {
+	if m.state != Active || m.active.leaving != staying {
+		return out
+	}
+	return m.leave(switching, out)
+}
+
+func (m *Machine) leave(how leaving, out []Effect) []Effect {
+	a := &m.active
+	if a.leaving != staying { // a release after a switch-over: the wait has begun
+		a.leaving = how
+		return out
+	}
+	a.leaving, a.leaveAt = how, m.now+m.down()
+	return m.sendNow(out)
+}
+
+// leaveTo ends the wait: the sender of the advert has the addresses.
+func (m *Machine) leaveTo(ad *Advert, out []Effect) []Effect {
+	if m.active.leaving == switching {
+		out = m.yield(ad, BySwitchOver, out)
+		m.backup.held = true
+		return out
+	}
+	m.silence()
+	return m.enter(Initialize, ByRelease, append(out, Effect{Kind: DoRemove}))
+}
+
+// leaveUnheard ends the wait without a peer.
+func (m *Machine) leaveUnheard(out []Effect) []Effect {
+	a := &m.active
+	if a.leaving == releasing {
+		return m.withdraw(ByRelease, out)
+	}
+	a.leaving, a.leaveAt = staying, Never
+	out = m.sendNow(out)
+	return append(out, Effect{Kind: TellKept})
+}
