@@ -4,8 +4,8 @@
 // # Who owns what
 //
 // The engine (package engine) is the only shared state. Plain connections live on event loops (package loop), TLS connections on a
-// goroutine each (package stream), RESP connections too (package resp), datagrams on one thread for each socket (package udp); all
-// of them carry sessions of the protocols, or speak to the engine by package ops. Run starts the carriers and the keeper, which ticks the
+// goroutine each (package stream), datagrams on one thread for each socket (package udp); all of them carry sessions of the
+// protocols: text, binary, resp. Run starts the carriers and the keeper, which ticks the
 // clock, sweeps out the expired and feeds package insight, and waits for all. The watchers' hub (package watch) and the publisher (package
 // spread) have a goroutine each while they are needed.
 //
@@ -28,6 +28,7 @@ import (
 	"github.com/everup/everup/services/cached/internal/conns"
 	"github.com/everup/everup/services/cached/internal/engine"
 	"github.com/everup/everup/services/cached/internal/loop"
+	"github.com/everup/everup/services/cached/internal/resp"
 	"github.com/everup/everup/services/cached/internal/session"
 	"github.com/everup/everup/services/cached/internal/spread"
 	"github.com/everup/everup/services/cached/internal/watch"
@@ -60,10 +61,11 @@ type Service struct {
 	sessions session.Env
 	gate     *conns.Gate
 	loops    *loop.Group
-	tls      tlsCarrier   // nil without TLS
-	certs    certificates // nil without TLS
-	beside   []carrier    // UDP and RESP
-	logins   *logins      // nil without users
+	tls      tlsCarrier    // nil without TLS
+	certs    certificates  // nil without TLS
+	redis    *resp.Service // nil without RESP
+	beside   []carrier     // UDP
+	logins   *logins       // nil without users
 	watchers *watch.Hub
 	events   *spread.Publisher
 	insight  *observer

@@ -123,7 +123,7 @@ func TestConversation(t *testing.T) {
 	other.ask("get a\r\n", "VALUE a 7 3", "abc", "END")
 	other.ask("append a 0 0 2 noreply\r\nde\r\nget a\r\n", "VALUE a 7 5", "abcde", "END")
 	c.ask(strings.Repeat("incr n 1\r\n", 2000)+"version\r\n", append(repeat("NOT_FOUND", 2000), "VERSION "+stats.Version)...)
-	c.ask("set " + strings.Repeat("x", 250) + " 0 0 1\r\nx\r\nset " + strings.Repeat("x", 5000), "STORED")
+	c.ask("set "+strings.Repeat("x", 250)+" 0 0 1\r\nx\r\nset "+strings.Repeat("x", 5000), "STORED")
 	c.ended("a line without an end in sight")
 	other.ask("quit\r\n")
 	other.ended("quit")

@@ -10,9 +10,11 @@ import (
 	"github.com/everup/everup/services/cached/internal/config"
 	"github.com/everup/everup/services/cached/internal/conns"
 	"github.com/everup/everup/services/cached/internal/loop"
+	"github.com/everup/everup/services/cached/internal/resp"
 	"github.com/everup/everup/services/cached/internal/session"
 	"github.com/everup/everup/services/cached/internal/stats"
 	"github.com/everup/everup/services/cached/internal/text"
+	"github.com/everup/everup/shared/buildinfo"
 	"github.com/everup/everup/shared/fault"
 	"github.com/everup/everup/shared/member"
 	"github.com/everup/everup/shared/netio"
@@ -51,12 +53,36 @@ func (s *Service) openPlain() error {
 		}
 		listeners = append(listeners, loop.Listener{Net: ln, Transport: transport(e), Tag: tag(e.Tag), Only: s.protocol(e)})
 	}
-	var err error
+	redis, err := s.listenRESP()
+	if err != nil {
+		return err
+	}
+	listeners = append(listeners, redis...)
 	s.loops, err = loop.New(loop.Options{
 		Threads: threads(c), Listeners: listeners, Factory: s.factory(), Env: &s.sessions, Gate: s.gate,
 		Limits: s.limits(c), Hooks: loop.Hooks{Accept: s.acceptState, Bug: s.bug},
 	})
 	return err
+}
+
+// listenRESP binds the listeners of Redis's protocol, which the same event loops carry.
+func (s *Service) listenRESP() (out []loop.Listener, err error) {
+	if s.cfg.RESP == nil {
+		return nil, nil
+	}
+	for i, a := range s.cfg.RESP.Listen {
+		e := config.Endpoint{Addr: a, Protocol: "resp"}
+		ln, err := s.listen("resp-"+strconv.Itoa(i), e)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, loop.Listener{Net: ln, Transport: transport(e), Only: session.RESP})
+	}
+	s.redis = resp.NewService(resp.Options{
+		Env: &s.sessions, Version: buildinfo.Read().Version, Auth: s.cfg.Auth != nil && s.cfg.Auth.RESP,
+		Policy: map[bool]string{true: "allkeys-lfu", false: "noeviction"}[s.cfg.Evict], Clients: s.cfg.Connections, Port: port(s.sockets[len(s.sockets)-1].Addr()),
+	})
+	return out, nil
 }
 
 // limits are the event loops' part of the configuration.
@@ -79,6 +105,9 @@ func (s *Service) openBeside() error { return nil }
 func (s *Service) factory() session.Factory {
 	options := &binary.Options{Version: stats.Version, Stats: s.stats}
 	return func(first byte, p *session.Peer) session.Session {
+		if p.Only == session.RESP {
+			return s.redis.Session(p)
+		}
 		if p.Only == session.Binary || p.Only == session.Auto && first == 0x80 {
 			return binary.New(p, options)
 		}
@@ -119,7 +148,10 @@ func (s *Service) announce() {
 			if b.udp {
 				proto = "udp"
 			}
-			if b.TLS {
+			switch {
+			case b.Protocol == "resp":
+				name = "redis"
+			case b.TLS:
 				name = "memcached-tls"
 			}
 			ends = append(ends, member.Endpoint{Name: name, Proto: proto, Addr: at})

@@ -112,11 +112,12 @@ type Peer struct {
 // Protocol is what is spoken on a connection.
 type Protocol uint8
 
-// Protocols. Auto decides by the first byte: 0x80 is binary, anything else text.
+// Protocols. Auto decides by the first byte: 0x80 is binary, anything else text. RESP is Redis', on listeners of its own.
 const (
 	Auto Protocol = iota
 	Text
 	Binary
+	RESP
 )
 
 // Factory makes the session of a new connection when its first byte has arrived.
