@@ -31,6 +31,8 @@ import (
 	"github.com/everup/everup/services/cached/internal/resp"
 	"github.com/everup/everup/services/cached/internal/session"
 	"github.com/everup/everup/services/cached/internal/spread"
+	"github.com/everup/everup/services/cached/internal/stream"
+	"github.com/everup/everup/services/cached/internal/udp"
 	"github.com/everup/everup/services/cached/internal/watch"
 	"github.com/everup/everup/shared/daemon"
 	"github.com/everup/everup/shared/fault"
@@ -57,21 +59,22 @@ type Service struct {
 	front front
 	start time.Time
 
-	store    *engine.Store
-	sessions session.Env
-	gate     *conns.Gate
-	loops    *loop.Group
-	tls      tlsCarrier    // nil without TLS
-	certs    certificates  // nil without TLS
-	redis    *resp.Service // nil without RESP
-	beside   []carrier     // UDP
-	logins   *logins       // nil without users
-	watchers *watch.Hub
-	events   *spread.Publisher
-	insight  *observer
-	bound    []bound
-	sockets  []net.Listener // of the carriers
-	closers  []func()
+	store     *engine.Store
+	sessions  session.Env
+	gate      *conns.Gate
+	loops     *loop.Group
+	tls       *stream.Server // nil without TLS
+	certs     *stream.Certs  // nil without TLS
+	redis     *resp.Service  // nil without RESP
+	beside    []*datagrams
+	datagrams *udp.Server // nil without UDP
+	logins    *logins     // nil without users
+	watchers  *watch.Hub
+	events    *spread.Publisher
+	insight   *observer
+	bound     []bound
+	sockets   []net.Listener // of the carriers
+	closers   []func()
 
 	accepting, exposed *health.Item
 
@@ -81,24 +84,6 @@ type Service struct {
 }
 
 var _ daemon.Service[Config] = (*Service)(nil)
-
-// tlsCarrier is package stream's group.
-type tlsCarrier interface {
-	carrier
-	Counts() []*session.LoopCount
-	Meters() []*session.Meter
-	Conns(room int) []conns.Info
-	Pairs() []session.Pair
-}
-
-// certificates are what a reload reads again.
-type certificates interface{ Reload() error }
-
-// carrier is what serves clients beside the event loops.
-type carrier interface {
-	Run(ctx context.Context) error
-	Drain(ctx context.Context) error
-}
 
 // New makes the cache and binds its sockets.
 func New(c *Config, env *daemon.Env) (*Service, error) { return open(c, env, front{}) }
@@ -115,7 +100,7 @@ func open(c *Config, env *daemon.Env, f front) (_ *Service, err error) {
 			s.close()
 		}
 	}()
-	for _, step := range []func() error{s.openStore, s.openUsers, s.openSessions, s.openPlain, s.openTLS, s.openBeside, s.openBus} {
+	for _, step := range []func() error{s.openStore, s.openUsers, s.openSessions, s.openPlain, s.openTLS, s.openUDP, s.openBus} {
 		if err := step(); err != nil {
 			return nil, err
 		}
@@ -229,11 +214,8 @@ func (s *Service) Drain(ctx context.Context) error {
 		ln.Close() // the event loops have descriptors of their own, which they close as they drain
 	}
 	var wg sync.WaitGroup
-	errs := make([]error, len(s.beside)+2)
+	errs := make([]error, 2)
 	drain := func(i int, f func(context.Context) error) { wg.Go(func() { errs[i] = f(ctx) }) }
-	for i, c := range s.beside {
-		drain(i+2, c.Drain)
-	}
 	if s.tls != nil {
 		drain(1, s.tls.Drain)
 	}

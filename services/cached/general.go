@@ -60,7 +60,7 @@ func (s *Service) general() []session.Pair {
 	p.add("log_watcher_sent", w.Sent)
 	p.add("log_watchers", w.Watchers)
 	if s.tls != nil {
-		p = append(p, s.tls.Pairs()...)
+		s.tlsStats(&p)
 	}
 	p.add("everup_version", buildinfo.Read().Version)
 	return p
@@ -132,6 +132,9 @@ func (s *Service) loopCounts() []*session.LoopCount {
 	if s.tls != nil {
 		all = append(all, s.tls.Counts()...)
 	}
+	for _, d := range s.beside {
+		all = append(all, d.note)
+	}
 	return all
 }
 
@@ -140,6 +143,9 @@ func (s *Service) meters() []*session.Meter {
 	all := s.loops.Meters()
 	if s.tls != nil {
 		all = append(all, s.tls.Meters()...)
+	}
+	for _, d := range s.beside {
+		all = append(all, d.meter)
 	}
 	return all
 }

@@ -15,7 +15,6 @@ import (
 	"github.com/everup/everup/services/cached/internal/stats"
 	"github.com/everup/everup/services/cached/internal/text"
 	"github.com/everup/everup/shared/buildinfo"
-	"github.com/everup/everup/shared/fault"
 	"github.com/everup/everup/shared/member"
 	"github.com/everup/everup/shared/netio"
 )
@@ -89,17 +88,6 @@ func (s *Service) listenRESP() (out []loop.Listener, err error) {
 func (s *Service) limits(c *Config) loop.Limits {
 	return loop.Limits{Idle: c.Idle.Std(), Write: c.Write.Std(), DrainPause: drainPause}
 }
-
-// openTLS binds the listeners with TLS.
-func (s *Service) openTLS() error {
-	if s.cfg.TLS != nil {
-		return fault.New(fault.Unsupported, "cached: no TLS yet")
-	}
-	return nil
-}
-
-// openBeside binds the sockets of the other protocols.
-func (s *Service) openBeside() error { return nil }
 
 // factory makes the session that suits a connection's first byte: 0x80 begins the binary protocol, anything else is text.
 func (s *Service) factory() session.Factory {

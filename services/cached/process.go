@@ -1,7 +1,6 @@
 package cached
 
 import (
-	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -135,9 +134,3 @@ func port(addr net.Addr) int {
 	}
 	return int(at.Port())
 }
-
-func tlsVersion(name string) uint16 {
-	return map[string]uint16{"1.0": tls.VersionTLS10, "1.1": tls.VersionTLS11, "1.2": tls.VersionTLS12, "1.3": tls.VersionTLS13}[name]
-}
-
-func tlsName(version uint16) string { return tls.VersionName(version) }

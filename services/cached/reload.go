@@ -31,7 +31,9 @@ func (s *Service) Reload(_ context.Context, c *Config) error {
 	}
 	s.gate.Set(c.Connections, c.Full == "refuse")
 	s.loops.SetLimits(s.limits(c))
-	s.limitTLS(c)
+	if s.tls != nil {
+		s.tls.SetLimits(s.limits(c))
+	}
 	s.insight.publish(c.Publish)
 	s.sessions.Publish.Store(len(c.Publish) > 0)
 	s.cfg = *c
@@ -55,5 +57,3 @@ func (s *Service) reloadable(c *Config) error {
 	}
 	return nil
 }
-
-func (s *Service) limitTLS(*Config) {}

@@ -59,15 +59,6 @@ func (s *Service) limitChanged(before, now int64) {
 	s.env.Bus.Emit("memory-limit-changed", "", map[string]int64{"from": before, "to": now})
 }
 
-// readCerts is the command refresh_certs, and part of a reload.
-func (s *Service) readCerts() error {
-	err := s.certs.Reload()
-	if err == nil {
-		s.env.Log.Info().Msg("certificates read")
-	}
-	return err
-}
-
 func (s *Service) flushed(delay int64) {
 	s.env.Bus.Emit("cache-flushed", "", map[string]int64{"delay_s": delay})
 }

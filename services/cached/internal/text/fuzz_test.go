@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math/rand/v2"
+	"regexp"
 	"testing"
 
 	"github.com/everup/everup/services/cached/internal/oracletest"
@@ -106,3 +107,6 @@ func TestManyKeysInPieces(t *testing.T) {
 		}
 	}
 }
+
+// longLine matches a line that may or may not arrive before it is found too long.
+var longLine = regexp.MustCompile(`[^\n]{1000}[^\n]{1000}`)
