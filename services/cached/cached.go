@@ -172,6 +172,9 @@ func (s *Service) openUsers() (err error) {
 
 // Run serves until ctx ends or a carrier cannot go on, then cuts what is left and keeps the items.
 func (s *Service) Run(ctx context.Context) error {
+	if n := loop.Procs(threads(&s.cfg), runtime.NumCPU()); runtime.GOMAXPROCS(0) < n {
+		runtime.GOMAXPROCS(n) // never lowered: others in this process may need it
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var wg sync.WaitGroup
