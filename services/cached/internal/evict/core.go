@@ -3,7 +3,9 @@ package evict
 const (
 	scanLimit = 64 // items one call of victim looks at
 	fillSteps = 2  // items one call of admit moves from the window to a main part that is not full
-	drift     = 32 // the capacity is corrected when it is wrong by more than this part
+	probing   = 32 // at one eviction of so many, main's tail is looked at for items that are not used any more
+	drift     = 32 // the capacity is corrected when it is wrong by more than this part …
+	patience  = 64 // … at so many evictions in a row
 )
 
 // core is the policy in a given mode: a window in which new items prove themselves, a main part for those that did, and ghosts of those that did
@@ -23,6 +25,8 @@ type core[S Space] struct {
 	sweep              uint32 // the item of main at which old epochs are forgotten next; 0: the tail
 	epoch              uint8
 	admitted           uint64 // weight admitted in this epoch
+	evictions          uint8  // counts round
+	wrong              uint8  // evictions in a row at which the capacity was not what it should be
 	ghosts             ghosts
 }
 
@@ -174,19 +178,33 @@ func (c *core[S]) victim() uint32 {
 	if c.items() == 0 {
 		return 0
 	}
-	if w := c.weight(); w > c.capacity+c.capacity/drift || w < c.capacity-c.capacity/drift {
-		c.resize(w, c.mode) // the engine evicts at another weight than the budget: that is the capacity
-	}
 	h := c.choose()
 	c.unlink(h)
+	c.correct()
 	c.retire(h)
 	return h
+}
+
+// correct takes for the capacity what the engine fills in truth, if that differs from the budget for long: fragmentation may keep it below.
+func (c *core[S]) correct() {
+	w := c.weight()
+	if w <= c.capacity+c.capacity/drift && w >= c.capacity-c.capacity/drift {
+		c.wrong = 0
+		return
+	}
+	if c.wrong++; c.wrong == patience {
+		c.wrong = 0
+		c.resize(w, c.mode)
+	}
 }
 
 // choose finds the item that leaves next, moving those that do not yet.
 func (c *core[S]) choose() uint32 {
 	if c.mode.lru {
 		return c.oldest()
+	}
+	if c.stale() {
+		return c.main.tail
 	}
 	for range scanLimit {
 		if c.window.tail != 0 && (c.window.weight > c.windowCap || c.main.weight <= c.mainCap) || c.main.tail == 0 {
@@ -208,6 +226,25 @@ func (c *core[S]) choose() uint32 {
 		return c.main.tail
 	}
 	return c.window.tail
+}
+
+// stale says whether main's tail should leave for nothing but its age. Without that, a main part that the traffic has left would stay for ever
+// where what comes now, such as a loop longer than the ghosts remember, never finds its way in. A slow hand looks for such items, one
+// at 32 evictions: rare keys are worth keeping, and a loop up to about 30 times the capacity is held.
+func (c *core[S]) stale() bool {
+	c.evictions++
+	if c.evictions%probing != 0 || c.main.tail == 0 {
+		return false
+	}
+	n := c.space.Node(c.main.tail)
+	if n.State&(freqMask|epochMask) == 0 {
+		return true
+	}
+	if n.State&epochMask == ancient {
+		n.State -= freqOne
+	}
+	c.again()
+	return false
 }
 
 // oldest is the older of the two tails.

@@ -225,3 +225,30 @@ func Joins(requests int, tables []int, seed uint64) *Trace {
 	}
 	return g.d.Trace("joins")
 }
+
+// Segments reads runs of neighbouring keys; which segment comes next is Zipf, as in the lists of a search index.
+func Segments(requests, segments, length int, alpha float64, seed uint64) *Trace {
+	g, z := newGen(seed), newZipf(segments, alpha)
+	for n := 0; n < requests; {
+		s := z.draw(g.r)
+		for i := range 1 + g.r.IntN(length) {
+			g.d.Add(s<<32 | uint64(i))
+			n++
+		}
+	}
+	return g.d.Trace("segments")
+}
+
+// Daily changes slowly to and fro between two populations, half of the keys in common.
+func Daily(requests, n, day int, alpha float64, seed uint64) *Trace {
+	g, z := newGen(seed), newZipf(n, alpha)
+	night := g.r.Perm(n)
+	for i := range requests {
+		k := z.draw(g.r)
+		if share := 0.5 + 0.5*math.Sin(2*math.Pi*float64(i)/float64(day)); g.r.Float64() < share {
+			k = uint64(night[k] + n/2)
+		}
+		g.d.Add(k)
+	}
+	return g.d.Trace("daily")
+}
