@@ -104,16 +104,14 @@ func (m *Machine) onActiveTimers(drained bool, out []Effect) []Effect {
 func (m *Machine) onActiveAdvert(ad *Advert, out []Effect) []Effect {
 	a := &m.active
 	switch {
-	case ad.Priority == PriorityStop && a.leaving != staying:
-		return out
+	case a.leaving != staying:
+		return m.onLeavingAdvert(ad, out)
 	case ad.Priority == PriorityStop:
 		out, sent := m.answer(out)
 		if sent {
 			a.adverAt = m.now + m.cfg.Interval
 		}
 		return m.reannounce(ad, out)
-	case a.leaving != staying:
-		return m.leaveTo(ad, out)
 	}
 	if by, yields := m.yields(ad); yields {
 		return m.yield(ad, by, out)

@@ -33,10 +33,11 @@ func (m *Machine) retime() {
 func (m *Machine) onBackupAdvert(ad *Advert, out []Effect) []Effect {
 	b := &m.backup
 	if ad.Priority == PriorityStop {
-		// The RFC sets the timer to Skew_Time; never later than it was, lest a stream of these keep us waiting.
-		if !b.wants {
+		// The RFC sets the timer to Skew_Time; never later than it was, lest a stream of these keep us waiting. One from
+		// before the wait began says nothing of whom we wait for.
+		if at := m.received(ad); !b.wants && at >= b.base {
 			b.left = true
-			b.downAt = min(b.downAt, max(m.received(ad), b.base)+m.skew())
+			b.downAt = min(b.downAt, at+m.skew())
 		}
 		return out
 	}
@@ -120,15 +121,31 @@ func (m *Machine) expiryCause() Cause {
 	return ByDownTimer
 }
 
-// onTakeOver makes a Backup Active. A claim that the holder would not yield to is not made: there would be two holders.
+// onTakeOver makes a Backup Active, or takes a switch-over back. A claim that the holder would not yield to is not made: there would be two holders.
 func (m *Machine) onTakeOver(out []Effect) []Effect {
-	if m.state == Active {
+	switch {
+	case m.state == Active && m.active.leaving == staying:
+		return out
+	case m.state == Active && m.active.leaving == switching:
 		return m.stay(out)
 	}
-	if _, ok := m.claim(); m.state != Backup || !ok {
-		return append(out, Effect{Kind: TellRefused, Peer: m.holder, Priority: m.holderPri})
+	if m.refuses() {
+		return append(out, m.refusal())
 	}
 	return m.becomeActive(ByTakeOver, out)
+}
+
+// refuses reports whether EvTakeOver can have no success.
+func (m *Machine) refuses() bool {
+	if m.state == Active {
+		return m.active.leaving == releasing
+	}
+	_, ok := m.claim()
+	return m.state != Backup || !ok
+}
+
+func (m *Machine) refusal() Effect {
+	return Effect{Kind: TellRefused, Peer: m.holder, Priority: m.holderPri}
 }
 
 // claim returns the priority that is above the holder's.

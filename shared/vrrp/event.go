@@ -55,7 +55,7 @@ type Event struct {
 // Advert is a received packet.
 type Advert struct {
 	Packet
-	Src netip.Addr
+	Src netip.Addr // without a zone
 	// At is when it was received, by the kernel's time stamp on the clock of Step: well before it if it lay in a socket
 	// while the process did not run. 0 stands for the time of the Step.
 	At time.Duration

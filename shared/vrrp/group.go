@@ -19,7 +19,7 @@ type GroupEffect struct {
 //   - If a member yields to another router, those that are still Active send priority 0 and yield too.
 //   - If a member is at fault, all leave; when none is, all start again.
 //
-// A switch-over or a release is given to all by StepAll.
+// A switch-over, a take-over or a release is given to all by StepAll.
 type Group struct {
 	members []*Machine
 	scratch []Effect
@@ -55,8 +55,11 @@ func (g *Group) Step(now time.Duration, member int, ev Event, out []GroupEffect)
 	return g.settle(g.step(now, member, ev, out), now)
 }
 
-// StepAll takes an event that happens to all.
+// StepAll takes an event that happens to all. EvTakeOver is refused if one member would refuse it.
 func (g *Group) StepAll(now time.Duration, ev Event, out []GroupEffect) []GroupEffect {
+	if i := slices.IndexFunc(g.members, (*Machine).refuses); ev.Kind == EvTakeOver && i >= 0 {
+		return append(out, GroupEffect{i, g.members[i].refusal()})
+	}
 	for i := range g.members {
 		out = g.step(now, i, ev, out)
 	}

@@ -31,11 +31,18 @@ func (m *Machine) leave(how leaving, out []Effect) []Effect {
 	return m.sendNow(out)
 }
 
-// leaveTo ends the wait: the sender of the advert has the addresses.
-func (m *Machine) leaveTo(ad *Advert, out []Effect) []Effect {
+// onLeavingAdvert ends the wait if the sender of the advert has the addresses. One that leaves too may have them: after a
+// split has healed both may wait for the other. Then the lower address goes first.
+func (m *Machine) onLeavingAdvert(ad *Advert, out []Effect) []Effect {
+	if ad.Priority == PriorityStop && !m.cfg.Primary.Less(ad.Src) {
+		return out
+	}
 	if m.active.leaving == switching {
 		out = m.yield(ad, BySwitchOver, out)
 		m.backup.held = true
+		if ad.Priority == PriorityStop {
+			out = m.onBackupAdvert(ad, out)
+		}
 		return out
 	}
 	m.silence()

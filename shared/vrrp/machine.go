@@ -200,11 +200,8 @@ func (m *Machine) onStartup(adopt bool, out []Effect) []Effect {
 	return m.begin(out)
 }
 
-// stay takes back a release that waits for its peer.
+// stay takes back a release or switch-over that waits for its peer.
 func (m *Machine) stay(out []Effect) []Effect {
-	if m.state != Active || m.active.leaving == staying {
-		return out
-	}
 	m.active.leaving, m.active.leaveAt = staying, Never
 	return m.sendNow(out)
 }

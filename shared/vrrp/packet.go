@@ -99,7 +99,7 @@ func (env *Envelope) check() Reason {
 		least = 255
 	}
 	switch {
-	case !env.Src.IsValid() || !env.Dst.IsValid() || env.Src.Is4() != env.Dst.Is4() || env.Src.Is4In6() || env.Dst.Is4In6():
+	case !plain(env.Src) || !plain(env.Dst) || env.Src.Is4() != env.Dst.Is4():
 		return ReasonFamily
 	case env.TTL < least:
 		return ReasonTTL
@@ -164,10 +164,11 @@ func (p *Packet) parseAddrs(b []byte, count int, four bool) Reason {
 	return Accepted
 }
 
+// plain reports whether an address is one of IPv4 or IPv6 and no mixture.
+func plain(a netip.Addr) bool { return a.IsValid() && !a.Is4In6() && a.Zone() == "" }
+
 // virtual reports whether an address can be given to a host.
-func virtual(a netip.Addr) bool {
-	return a.IsValid() && !a.IsUnspecified() && !a.IsMulticast() && !a.Is4In6() && a.Zone() == ""
-}
+func virtual(a netip.Addr) bool { return plain(a) && !a.IsUnspecified() && !a.IsMulticast() }
 
 func packetLen(v Version, four bool, count int) int {
 	n := headerLen + count*16
