@@ -132,3 +132,14 @@ func (a *Arena) Close() error {
 	a.opened.Store(0)
 	return err
 }
+
+// Shift is the shift of the unit that handles count.
+func (a *Arena) Shift() uint { return a.shift }
+
+// EndFile makes p the last bytes of the file behind the arena, from offset on. What lay beyond must not be touched any more.
+func (a *Arena) EndFile(p []byte, offset uint64) error {
+	if _, err := a.file.WriteAt(p, int64(offset)); err != nil {
+		return err
+	}
+	return a.file.Truncate(int64(offset) + int64(len(p)))
+}

@@ -86,6 +86,7 @@ const (
 	slackShift = 3 // two bits: units of the chunk beyond what it needs
 	slackMask  = 3 << slackShift
 	arriving   = 1 << 5 // loose, and a Pending owns it
+	listed     = 1 << 6 // only while a file is read
 )
 
 // keyAt is where the key begins, by bits 3 to 6 of the shape.

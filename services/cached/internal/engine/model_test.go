@@ -342,8 +342,9 @@ func newModel(t testing.TB, o Options, seed uint64, keys int, sizes func(*rand.R
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { s.Close() })
-	return &model{TB: t, s: s, rnd: rand.New(rand.NewPCG(seed, 1)), now: 1_000_000, items: map[string]modelItem{}, keys: keys, sizes: sizes}
+	m := &model{TB: t, s: s, rnd: rand.New(rand.NewPCG(seed, 1)), now: 1_000_000, items: map[string]modelItem{}, keys: keys, sizes: sizes}
+	t.Cleanup(func() { m.s.Close() })
+	return m
 }
 
 func upTo(n int) func(*rand.Rand) int { return func(r *rand.Rand) int { return r.IntN(n + 1) } }

@@ -183,6 +183,10 @@ func (sh *shard) createPiece(h, prev uint32, left, least int) (uint32, bool) {
 
 // write copies data into the value of the item at h from its start; both have the same length.
 func (sh *shard) write(h uint32, data []byte) {
+	if !sh.item(h).has(isLong) {
+		copy(sh.headValue(h), data)
+		return
+	}
 	w := sh.parts(h)
 	w.write(data)
 }

@@ -1,5 +1,7 @@
 package engine
 
+import "github.com/everup/everup/services/cached/internal/arena"
+
 // Load of the index in items per hundred lines.
 const (
 	fullest  = 1056 // 88 %: then it grows
@@ -32,7 +34,7 @@ func (sh *shard) due() bool {
 	load, n, page := uint64(x.items+1)*100, uint64(x.cur.n), uint64(sh.linesPerPage())
 	switch {
 	case load > n*fullest:
-		n += max(n/8/page*page, page)
+		n += max(n/sh.growth()/page*page, page)
 	case load < n*emptiest && n > page:
 		n = max((load/settled+page)/page*page, page)
 		if n >= uint64(x.cur.n) {
@@ -43,6 +45,14 @@ func (sh *shard) due() bool {
 	}
 	x.next.n = uint32(n)
 	return true
+}
+
+// growth is the part by which the index grows. Each growth reads every key once, so while memory abounds it grows by larger steps.
+func (sh *shard) growth() uint64 {
+	if int(sh.owns.Load()) < int(sh.pool.fair.Load())/2 {
+		return 4
+	}
+	return 8
 }
 
 // ready makes the index's first table; it fails when there is no page for it.
@@ -71,6 +81,7 @@ func (sh *shard) moveLine() bool {
 	if sh.linesPerPage()-1 == i%sh.linesPerPage() {
 		sh.shorten(&x.cur, i/sh.linesPerPage())
 	}
+	sh.fetch(&from)
 	for k := range int(from.n) {
 		sh.insert(sh.Hash(from.item[k]), from.item[k])
 	}
@@ -80,6 +91,18 @@ func (sh *shard) moveLine() bool {
 	}
 	return true
 }
+
+// fetch reads a byte of each item of a line: the processor waits for all those cache lines at once, not for one after the other.
+func (sh *shard) fetch(l *line) {
+	var sum uint8
+	for _, h := range l.item[:l.n] {
+		sum += sh.item(h).Spare[atKey] + *arena.Field[uint8](sh.a, h, headerSize+keyNear)
+	}
+	sh.fetched = sum
+}
+
+// keyNear is how far behind the header the last byte of most keys lies; any chunk of an item reaches to its first byte.
+const keyNear = 0
 
 // extend makes sure that line i of t has a page.
 func (sh *shard) extend(t *table, i uint32) bool {

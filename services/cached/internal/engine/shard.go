@@ -21,7 +21,8 @@ type shard struct {
 	held     uint32
 	spare    bool
 	resizing bool
-	left     int // items that left the index since the last resize
+	fetched  uint8 // see fetch
+	left     int   // items that left the index since the last resize
 
 	tapping  bool
 	watching bool

@@ -24,6 +24,9 @@ type Store struct {
 	limit   atomic.Int64
 	sweep   sweeper
 	advisor *evict.Advisor
+
+	recovery Recovery
+	closed   atomic.Bool
 }
 
 const (
@@ -93,10 +96,14 @@ func (o *Options) check() error {
 	return nil
 }
 
-// New returns an empty store, or, with Options.File, the one that Close left there.
+// New returns an empty store, or, with Options.File, the one that Close left there; Recovery tells which. It fails when the file cannot be had
+// for this process alone.
 func New(o Options) (*Store, error) {
 	if err := o.check(); err != nil {
 		return nil, err
+	}
+	if o.File != "" {
+		return newWarm(o)
 	}
 	l := o.choose()
 	a, err := arena.Reserve(l.reserve, uint64(o.Memory)+1<<l.pageShift, l.unitShift)
@@ -173,6 +180,3 @@ func (s *Store) Limit() int64 { return s.limit.Load() }
 
 // MaxItem is the largest item in bytes, as ItemSize counts.
 func (s *Store) MaxItem() int64 { return s.o.MaxItem }
-
-// Close ends the use of the store: with Options.File it leaves the items there for the next New.
-func (s *Store) Close() error { return s.space.a.Close() }
