@@ -7,6 +7,7 @@ import (
 	"github.com/everup/everup/services/cached/internal/engine"
 	"github.com/everup/everup/services/cached/internal/ops"
 	"github.com/everup/everup/services/cached/internal/session"
+	"github.com/everup/everup/services/cached/internal/watch"
 )
 
 // dontCreate is the expiry by which an incr or decr says that a missing item is an error.
@@ -76,7 +77,7 @@ func (c *conn) delete(out *session.Out) {
 	case ref.Found() && r.cas != 0 && r.cas != ref.CAS():
 		s = statusExists
 	case ref.Found():
-		c.sawDelete(&ref)
+		watch.Deleted(c.env, c.peer.ID, &ref, "delete")
 		ops.Delete(&ref)
 	default:
 		ops.Delete(&ref) // counts the miss

@@ -13,12 +13,10 @@ func (c *conn) delEach(key []byte, ok bool, _ *session.Out) {
 		return
 	}
 	ref := c.lock(key)
-	found := ops.Delete(&ref)
-	ref.Unlock()
-	if found {
+	if c.remove(&ref, key) {
 		c.total++
-		c.changed(&session.Change{Deleted: true, Key: key})
 	}
+	ref.Unlock()
 }
 
 func (c *conn) existsEach(key []byte, ok bool, _ *session.Out) {
@@ -203,6 +201,8 @@ func (c *conn) expiresOf(key []byte) int64 {
 const (
 	// scanCount is how many items a SCAN looks at unless it says otherwise, scanMost however many it wants.
 	scanCount, scanMost = 10, 1000
+	// scanParts bounds the parts of the store that one SCAN goes through: most are empty when there are few items.
+	scanParts = 64
 )
 
 // scan answers SCAN.
@@ -218,15 +218,21 @@ func (c *conn) scan(args [][]byte, out *session.Out) {
 		return
 	}
 	var found []byte
-	keys := 0
-	next := c.env.Store.Scan(cur, count, c.env.Clock.Now(), func(r *engine.Ref) {
-		if strings && (pattern == nil || match(pattern, r.Key())) {
-			found = redcon.AppendBulk(found, r.Key())
-			keys++
+	keys, seen := 0, 0
+	for range scanParts {
+		cur = c.env.Store.Scan(cur, count-seen, c.env.Clock.Now(), func(r *engine.Ref) {
+			seen++
+			if strings && (pattern == nil || match(pattern, r.Key())) {
+				found = redcon.AppendBulk(found, r.Key())
+				keys++
+			}
+		})
+		if cur == 0 || seen >= count {
+			break
 		}
-	})
+	}
 	out.Buf = redcon.AppendArray(out.Buf, 2)
-	out.Buf = redcon.AppendBulkUint(out.Buf, next)
+	out.Buf = redcon.AppendBulkUint(out.Buf, cur)
 	out.Buf = append(redcon.AppendArray(out.Buf, keys), found...)
 }
 

@@ -8,6 +8,7 @@ import (
 	"github.com/everup/everup/services/cached/internal/engine"
 	"github.com/everup/everup/services/cached/internal/ops"
 	"github.com/everup/everup/services/cached/internal/session"
+	"github.com/everup/everup/services/cached/internal/watch"
 )
 
 const errOverflow = "ERR increment or decrement would overflow"
@@ -56,6 +57,7 @@ func (c *conn) add(key []byte, delta int64, out *session.Out) {
 			return
 		}
 	}
+	found := ref.Found()
 	c.countDelta(&ref, delta)
 	if delta > 0 && n > 1<<63-1-delta || delta < 0 && n < -1<<63-delta {
 		out.Buf = redcon.AppendError(out.Buf, errOverflow)
@@ -66,6 +68,9 @@ func (c *conn) add(key []byte, delta int64, out *session.Out) {
 	if err := ref.Put(v, strconv.AppendInt(buf[:0], n, 10)); err != nil {
 		out.Buf = redcon.AppendError(out.Buf, c.refusedFor(&ref, ops.Of(err)))
 		return
+	}
+	if !found { // memcached tells of no store where there was a number
+		watch.Stored(c.env, c.peer.ID, &ref, &ops.Store{Mode: ops.Add}, ref.Len(), ops.Stored)
 	}
 	c.stored(&ref, key)
 	out.Buf = redcon.AppendInt(out.Buf, n)

@@ -104,8 +104,8 @@ func (c *conn) expiry(name string, arg []byte, unit, base int64) (expires int64,
 
 func errExpire(name string) string { return "ERR invalid expire time in '" + name + "' command" }
 
-// lastSecond is the latest expiry: what is later is taken as this.
-const lastSecond = 1<<32 - 1
+// lastSecond is the latest expiry that the engine keeps, in the year 2106: what is later is taken as this.
+const lastSecond = 1<<32 - 2
 
 // second rounds a Unix time in milliseconds up to a second. It is never engine.Never.
 func second(ms int64) int64 {

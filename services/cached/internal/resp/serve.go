@@ -45,14 +45,13 @@ func (s *Service) Serve(ctx context.Context, ln net.Listener) error {
 		case errors.Is(err, net.ErrClosed):
 			return fmt.Errorf("resp: accept on %s: %w", ln.Addr(), err)
 		case err != nil:
-			s.counts.Rejected.Add(1)
+			s.counts.AcceptErrors.Add(1)
 			select {
 			case <-ctx.Done():
 			case <-time.After(acceptPause):
 			}
 			continue
 		}
-		s.counts.Accepted.Add(1)
 		if s.Connected() >= s.o.Clients {
 			s.turnAway(nc)
 			continue

@@ -30,11 +30,13 @@ type Options struct {
 
 // Counts are the service's counters.
 type Counts struct {
-	Accepted, Rejected, IdleKicks, SlowReaders atomic.Uint64
-	Commands, Unknown, ProtocolErrors          atomic.Uint64
-	AuthErrors                                 atomic.Uint64
-	ByCmd                                      [session.NumCmd]atomic.Uint64
-	BytesRead, BytesWritten                    atomic.Uint64
+	Accepted                          atomic.Uint64 // connections that got a session
+	Rejected, AcceptErrors            atomic.Uint64 // by Serve: beyond the limit; for want of descriptors
+	IdleKicks, SlowReaders            atomic.Uint64 // by Serve
+	Commands, Unknown, ProtocolErrors atomic.Uint64
+	AuthErrors                        atomic.Uint64
+	ByCmd                             [session.NumCmd]atomic.Uint64
+	BytesRead, BytesWritten           atomic.Uint64
 }
 
 // Service is what all connections share. Safe for concurrent use.
@@ -85,9 +87,12 @@ func (s *Service) Connected() int {
 	return len(s.clients)
 }
 
-// Session returns the session of a new connection. p.ID is set to a number of the service's own.
+// Session returns the session of a new connection, which any carrier may drive. A Peer without a number gets one of the service's own.
 func (s *Service) Session(p *session.Peer) session.Session {
-	p.ID = s.nextID.Add(1)
+	if p.ID == 0 {
+		p.ID = s.nextID.Add(1)
+	}
+	s.counts.Accepted.Add(1)
 	now := s.o.Env.Clock.Now()
 	cl := &client{id: p.ID, remote: p.Remote, local: p.Local, since: now}
 	cl.last.Store(now)

@@ -3,6 +3,7 @@ package resp
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -226,34 +227,64 @@ func TestExpiry(t *testing.T) {
 	f("+OK\r\n", "SET", "k", "w")
 	f(":-1\r\n", "PTTL", "k")
 	f("+OK\r\n", "SET", "k", "v", "EXAT", "99999999999")
-	f(":4294967295\r\n", "EXPIRETIME", "k")
+	f(":4294967294\r\n", "EXPIRETIME", "k")
 	f("+OK\r\n", "SET", "k", "v", "PXAT", "1")
 	f("$-1\r\n", "GET", "k")
+}
+
+// scanAll follows the cursor to the end and returns the keys in order, each once.
+func scanAll(t *testing.T, r *rig, options ...string) (keys []string) {
+	t.Helper()
+	cur := "0"
+	for range 10_000 {
+		r.give(request(append([]string{"SCAN", cur}, options...)...))
+		words := strings.Split(r.take(), "\r\n")
+		if len(words) < 4 || words[0] != "*2" {
+			t.Fatalf("SCAN %s %q: %q", cur, options, words)
+		}
+		cur = words[2]
+		for i := 5; i < len(words); i += 2 {
+			keys = append(keys, words[i])
+		}
+		if cur == "0" {
+			slices.Sort(keys)
+			return slices.Compact(keys)
+		}
+	}
+	t.Fatalf("SCAN %q does not end", options)
+	return nil
 }
 
 func TestScan(t *testing.T) {
 	env := newEnv(t, engine.Options{})
 	r := newRig(t, service(Options{Env: env}))
-	for i := range 3 {
-		r.give(request("SET", fmt.Sprintf("key:%d", i), "v"))
-	}
-	r.take()
-	f := func(want int, words ...string) {
-		t.Helper()
-		r.give(request(words...))
-		got := r.take()
-		if n := strings.Count(got, "key:"); n != want || !strings.HasPrefix(got, "*2\r\n$1\r\n0\r\n") {
-			t.Errorf("%q: %q, want %d keys", words, got, want)
+	var all, some []string
+	for i := range 500 {
+		key := fmt.Sprintf("key:%03d", i)
+		r.give(request("SET", key, "v"))
+		all = append(all, key)
+		if i%100/10 == 7 {
+			some = append(some, key)
 		}
 	}
-	f(3, "SCAN", "0", "COUNT", "100")
-	f(3, "SCAN", "0", "COUNT", "1000000000", "MATCH", "key:*")
-	f(2, "SCAN", "0", "MATCH", "key:[1-9]", "COUNT", "100", "TYPE", "string")
-	f(0, "SCAN", "0", "TYPE", "list", "COUNT", "100")
+	r.take()
+	f := func(want []string, options ...string) {
+		t.Helper()
+		if diff := cmp.Diff(want, scanAll(t, r, options...)); diff != "" {
+			t.Errorf("SCAN %q (-want +got):\n%s", options, diff)
+		}
+	}
+	f(all)
+	f(all, "COUNT", "1")
+	f(all, "COUNT", "1000000000", "MATCH", "key:*")
+	f(some, "MATCH", "key:[0-9]7?", "COUNT", "100", "TYPE", "string")
+	f(nil, "TYPE", "list", "COUNT", "100")
+	f(nil, "MATCH", "nothing")
 	r.give(request("SCAN", "x"))
 	r.give(request("SCAN", "0", "COUNT", "0"))
 	r.give(request("SCAN", "0", "COUNT"))
-	if got, want := r.take(), "-ERR invalid cursor\r\n-ERR syntax error\r\n-ERR syntax error\r\n"; got != want {
+	r.give(request("SCAN", "18446744073709551615"))
+	if got, want := r.take(), "-ERR invalid cursor\r\n-ERR syntax error\r\n-ERR syntax error\r\n*2\r\n$1\r\n0\r\n*0\r\n"; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
 }
@@ -326,5 +357,43 @@ func TestAllocations(t *testing.T) {
 		r.s.Step(in, &out)
 	}); n != 0 {
 		t.Errorf("%.1f allocations", n)
+	}
+}
+
+// TestEventsAreTold has watchers, prefixes and subscribers see what clients of this protocol do.
+func TestEventsAreTold(t *testing.T) {
+	env := newEnv(t, engine.Options{})
+	var lines, changes []string
+	env.Watch.Send = func(_ session.Topic, line []byte) { lines = append(lines, string(line)) }
+	env.Watch.Want(session.Fetchers | session.Mutations | session.Deletions)
+	env.Changed = func(c session.Change) {
+		changes = append(changes, fmt.Sprintf("%s deleted=%v size=%d", c.Key, c.Deleted, c.Size))
+	}
+	env.Publish.Store(true)
+	env.Prefixes.Enable(true)
+	r := newRig(t, service(Options{Env: env}))
+	for _, words := range [][]string{
+		{"SET", "p:a", "v", "EX", "100"}, {"GET", "p:a"}, {"MGET", "p:none"}, {"INCR", "n"}, {"APPEND", "p:a", "w"}, {"DEL", "p:a", "p:none"}, {"MSET", "p:b", "1"}, {"GETDEL", "p:b"},
+	} {
+		r.give(request(words...))
+	}
+	if diff := cmp.Diff([]string{
+		"type=item_get key=p%3Aa status=not_found clsid=0 cfd=1 size=0", "type=item_store key=p%3Aa status=stored cmd=set ttl=100 clsid=1 cfd=1 size=1",
+		"type=item_get key=p%3Aa status=found clsid=1 cfd=1 size=1", "type=item_get key=p%3Anone status=not_found clsid=0 cfd=1 size=0",
+		"type=item_get key=n status=not_found clsid=0 cfd=1 size=0", "type=item_store key=n status=stored cmd=add ttl=0 clsid=1 cfd=1 size=1",
+		"type=item_get key=p%3Aa status=found clsid=1 cfd=1 size=1", "type=item_store key=p%3Aa status=stored cmd=append ttl=100 clsid=1 cfd=1 size=2",
+		"type=item_get key=p%3Aa status=found clsid=1 cfd=1 size=2", "type=deleted key=p%3Aa cmd=del clsid=1 cfd=1 size=2",
+		"type=item_get key=p%3Anone status=not_found clsid=0 cfd=1 size=0",
+		"type=item_get key=p%3Ab status=not_found clsid=0 cfd=1 size=0", "type=item_store key=p%3Ab status=stored cmd=set ttl=0 clsid=1 cfd=1 size=1",
+		"type=item_get key=p%3Ab status=found clsid=1 cfd=1 size=1", "type=deleted key=p%3Ab cmd=getdel clsid=1 cfd=1 size=1",
+	}, lines); diff != "" {
+		t.Errorf("lines (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{"p:a deleted=false size=1", "n deleted=false size=1", "p:a deleted=false size=2", "p:a deleted=true size=0",
+		"p:b deleted=false size=1", "p:b deleted=true size=0"}, changes); diff != "" {
+		t.Errorf("changes (-want +got):\n%s", diff)
+	}
+	if got, want := string(env.Prefixes.AppendDump(nil)), "PREFIX p get 3 hit 2 set 3 del 3\r\nEND\r\n"; got != want {
+		t.Errorf("prefixes %q, want %q", got, want)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/everup/everup/services/cached/internal/engine"
 	"github.com/everup/everup/services/cached/internal/ops"
 	"github.com/everup/everup/services/cached/internal/session"
+	"github.com/everup/everup/services/cached/internal/watch"
 )
 
 const (
@@ -18,8 +19,12 @@ const (
 	errNoMemory = "OOM command not allowed when used memory > 'maxmemory'."
 )
 
-// lock locks key and looks it up, counting a read.
-func (c *conn) lock(key []byte) engine.Ref { return c.env.Store.Lock(key, c.env.Clock.Now()) }
+// lock locks key and looks it up.
+func (c *conn) lock(key []byte) engine.Ref {
+	ref := c.env.Store.Lock(key, c.env.Clock.Now())
+	watch.Looked(c.env, c.peer.ID, &ref)
+	return ref
+}
 
 // get answers GET.
 func (c *conn) get(args [][]byte, out *session.Out) {
@@ -34,6 +39,7 @@ func (c *conn) get(args [][]byte, out *session.Out) {
 func (c *conn) read(key []byte, out *session.Out) {
 	ref := c.lock(key)
 	defer ref.Unlock()
+	c.sawGet(&ref)
 	ref.Count(engine.CmdGet)
 	if !ref.Found() {
 		ref.Count(engine.GetMisses)
@@ -88,17 +94,14 @@ func (c *conn) getdel(args [][]byte, out *session.Out) {
 		return
 	}
 	ref := c.lock(args[0])
-	found := ref.Found()
-	if found {
+	defer ref.Unlock()
+	c.sawGet(&ref)
+	if ref.Found() {
 		c.value(&ref, out)
 	} else {
 		out.Buf = redcon.AppendNull(out.Buf)
 	}
-	ops.Delete(&ref)
-	ref.Unlock()
-	if found {
-		c.changed(&session.Change{Deleted: true, Key: args[0]})
-	}
+	c.remove(&ref, args[0])
 }
 
 // getex answers GETEX. As in Redis the time is judged only when there is an item.
@@ -114,6 +117,7 @@ func (c *conn) getex(args [][]byte, out *session.Out) {
 	}
 	ref := c.lock(args[0])
 	defer ref.Unlock()
+	c.sawGet(&ref)
 	ref.Count(engine.CmdGet)
 	if !ref.Found() {
 		ref.Count(engine.GetMisses)
@@ -140,8 +144,7 @@ func (c *conn) getex(args [][]byte, out *session.Out) {
 // drop deletes ref's item, if there is one, because its time has passed.
 func (c *conn) drop(ref *engine.Ref, key []byte) {
 	if ref.Found() {
-		ref.Delete()
-		c.changed(&session.Change{Deleted: true, Key: key})
+		c.remove(ref, key)
 	}
 }
 
@@ -230,11 +233,14 @@ func (c *conn) store(key, data []byte, o *options, out *session.Out) {
 }
 
 // put stores data, or what pend holds.
-func (c *conn) put(ref *engine.Ref, s *ops.Store, data []byte) ops.Outcome {
+func (c *conn) put(ref *engine.Ref, s *ops.Store, data []byte) (out ops.Outcome) {
 	if c.pend.Held() {
-		return ops.Commit(ref, s, &c.pend)
+		out = ops.Commit(ref, s, &c.pend)
+	} else {
+		out = ops.Put(ref, s, data)
 	}
-	return ops.Put(ref, s, data)
+	c.sawStore(ref, s, len(data), out)
+	return out
 }
 
 // refused counts a value for which there is no room and returns the error to answer. The old value stays, unlike with memcached's set.
@@ -247,19 +253,6 @@ func (c *conn) refusedFor(ref *engine.Ref, out ops.Outcome) (fault string) {
 		return errTooLarge
 	}
 	return errNoMemory
-}
-
-// stored tells who subscribed that ref has a new value.
-func (c *conn) stored(ref *engine.Ref, key []byte) {
-	if c.env.Publish.Load() {
-		c.changed(&session.Change{Key: key, Flags: ref.Flags(), Expires: ref.Expires(), Size: ref.Len(), CAS: ref.CAS()})
-	}
-}
-
-func (c *conn) changed(ch *session.Change) {
-	if c.env.Publish.Load() && c.env.Changed != nil {
-		c.env.Changed(*ch)
-	}
 }
 
 // msetEach takes a key, or the value for the key before.
