@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"strings"
 
+	"github.com/everup/everup/services/cached/internal/ops"
 	"github.com/everup/everup/services/cached/internal/session"
 )
 
@@ -14,20 +15,38 @@ func (c *conn) flush(out *session.Out) {
 		out.Buf = appendError(out.Buf, r, statusAuth)
 		return
 	}
-	now := c.env.Clock.Now()
-	at := now
+	var exptime uint32
 	if len(r.ext) == 4 {
-		if e := binary.BigEndian.Uint32(r.ext); e > 0 {
-			at = c.expires(e, now)
-		}
+		exptime = binary.BigEndian.Uint32(r.ext)
 	}
 	c.note.CmdFlush.Add(1)
-	c.env.Store.FlushAll(at, now)
-	if c.env.Flushed != nil {
-		c.env.Flushed(max(at-now, 0))
-	}
+	c.flushAt(int64(exptime))
 	if !r.quiet {
 		out.Buf = appendHeader(out.Buf, r, statusOK, 0, 0, 0, 0)
+	}
+}
+
+// startSlack is by how many seconds memcached's clock begins before its start.
+const startSlack = 62
+
+// flushAt drops all items at the time that exptime gives, 0 for now. As in memcached what is there goes a second earlier, when only one is
+// left; and an absolute time before the server's start flushes nothing.
+func (c *conn) flushAt(exptime int64) {
+	now := c.env.Clock.Now()
+	at := now
+	if exptime > 0 {
+		if at = ops.Expires(exptime, now, c.env.Started-startSlack); at == ops.Past {
+			return
+		}
+	}
+	if at <= now+1 {
+		c.env.Store.FlushAll(now, now)
+	}
+	if at > now {
+		c.env.Store.FlushAll(at, now)
+	}
+	if c.env.Flushed != nil {
+		c.env.Flushed(max(at-now, 0))
 	}
 }
 

@@ -121,6 +121,9 @@ func (c chance) request() packet {
 	case 8:
 		p.op = [...]uint8{opDelete, 0x14}[c.IntN(2)]
 	case 9:
+		if c.IntN(10) == 0 {
+			return packet{op: [...]uint8{opFlush, 0x18}[c.IntN(2)], ext: [...]string{"", u32(0), u32(2592001)}[c.IntN(3)]}
+		}
 		p.op = [...]uint8{opNoop, opVersion, opStat, 0x30, 0xff, opSASLList, opSASLAuth, 0x1f}[c.IntN(8)]
 		p.key = ""
 		if p.op == opStat {

@@ -286,3 +286,30 @@ func TestStoreAllocatesNoMore(t *testing.T) {
 		t.Errorf("%.1f allocations for a set, of which the store's are %.1f", n, own)
 	}
 }
+
+// TestFlushTimes has items and times at which they are to be dropped; memcached's clock is whole seconds, and it drops one early.
+func TestFlushTimes(t *testing.T) {
+	f := func(exptime uint32, after int64, want bool) {
+		t.Helper()
+		env := newEnv(t, engine.Options{})
+		var told []int64
+		env.Flushed = func(delay int64) { told = append(told, delay) }
+		r := newRig(t, env)
+		r.give(concat(setPacket("k", "v"), packet{op: opFlush, ext: u32(exptime)}))
+		env.Clock.Set(testNow + after)
+		r.take()
+		r.give(packet{op: opGet, key: "k"}.bytes())
+		if a, _, _ := cut(r.take()); (a.status == statusOK) != want || r.note.CmdFlush.Load() != 1 {
+			t.Errorf("flush at %d, %d s later: found %v; told %v", exptime, after, !want, told)
+		}
+	}
+	f(0, 0, false)
+	f(1, 0, false)
+	f(2, 0, true)
+	f(2, 2, false)
+	f(1000, 999, true)
+	f(1000, 1000, false)
+	f(2592001, 0, true) // long before the start
+	f(testNow+5, 4, true)
+	f(testNow+5, 5, false)
+}

@@ -3,6 +3,8 @@ package resp
 import (
 	"bytes"
 	"strconv"
+
+	"github.com/everup/everup/services/cached/internal/session"
 )
 
 const (
@@ -17,6 +19,9 @@ const (
 	// Before a client has authenticated these bounds hold, as in Redis.
 	strangerArgs, strangerBulk = 10, 16 << 10
 )
+
+// A carrier keeps no more than that.
+const _ = uint(session.MaxHeld - heldMax)
 
 // malformed is what is wrong with a request that ends the connection: the text behind "Protocol error: ".
 type malformed string

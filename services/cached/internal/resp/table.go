@@ -5,7 +5,7 @@ import (
 )
 
 // maxGather bounds the arguments of a command that needs them all together.
-const maxGather = 64
+const maxGather = 48
 
 // command is one command of the protocol.
 type command struct {
