@@ -159,7 +159,7 @@ const (
 
 // breathe lets the scheduler see the goroutine run anew, every few milliseconds. Without that it takes the loop for one goroutine that
 // has run for long: after 10 ms it sends the thread a signal, takes the processor away from it in epoll_wait, and because it found something to
-// take looks again every 20 µs, which came to 5 % of the daemon's CPU.
+// take looks again every 20 µs, which came to 4 or 5 % of the daemon's CPU.
 func (l *loop) breathe(events int) {
 	if l.unseen += events + 1; l.unseen < breathEvents {
 		return // the clock costs something too

@@ -10,8 +10,8 @@
 // # Accepting
 //
 // All loops poll each listening socket with EPOLLEXCLUSIVE, so that an arrival wakes one of them; it hands the connection to the
-// loop that has the fewest. A listener for each loop by SO_REUSEPORT would save the hand-over once per connection, but deals by a
-// hash (50 connections on 4 loops came to 19/15/9/7 in the middle of many tries; here 13/13/12/12), loses what is queued when the
+// loop that has the fewest. A listener for each loop by SO_REUSEPORT would save the hand-over, once per connection, but deals by a
+// hash (of 50 connections the fullest of 4 loops got 16 in the median of 200 tries and 23 at worst; here 13), loses what is queued when the
 // number of loops changes over an upgrade, and cannot be had from a socket unit.
 //
 // # One turn
@@ -48,6 +48,9 @@
 // A loop waits in a system call that the scheduler knows of (epoll_pwait) and makes all others behind its back, for they do not
 // wait. GOMAXPROCS should be Procs: a spare processor lets a loop keep its own while it waits. The goroutines are not locked to their
 // threads: see breathe, which on a locked thread would cost a switch to another thread and back.
+//
+// A request of a lone client costs 3.0 system calls, one of 50 busy clients 2.1 (a wait finds nine of them ready), one of 50
+// clients with 16 requests in flight each 0.13; the runtime's own (futex, nanosleep) are 0.01 per request under load.
 //
 // # Faults
 //

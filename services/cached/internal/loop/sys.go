@@ -11,7 +11,8 @@ import (
 // (RawSyscall6). It is the only file of the package with unsafe: each pointer is to the memory of a slice, and the length beside
 // it is that of the slice; it is converted in the argument list, so that the memory stays alive during the call.
 //
-// recvfrom and sendto rather than read and write: they go straight to the socket, past the layer of files (4 % of a request).
+// recvfrom and sendto rather than read and write: they go straight to the socket, past the layer of files. With the direct way to
+// RawSyscall6, not by x/sys, that was 6 % of a request's CPU.
 
 // ioFlags: no call waits, and a client that has gone is an error, not a signal.
 const ioFlags = unix.MSG_DONTWAIT | unix.MSG_NOSIGNAL

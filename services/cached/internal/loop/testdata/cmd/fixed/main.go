@@ -70,7 +70,7 @@ func main() {
 
 func run(listen string, threads, procs int, last time.Duration, profile string) error {
 	if procs == 0 {
-		procs = loop.Procs(threads, runtime.NumCPU())
+		procs = loop.Procs(threads)
 	}
 	runtime.GOMAXPROCS(procs)
 	network, transport := "tcp", session.TCP
