@@ -97,7 +97,7 @@ func TestHalfClose(t *testing.T) {
 
 func TestResetAndBrokenPipe(t *testing.T) {
 	r := start(t, "tcp")
-	for range 50 {
+	for range 20 {
 		c := r.dial(t).send("big 10000000\r\n").want("bbb")
 		c.Conn.(*net.TCPConn).SetLinger(0)
 		c.Close() // the server is in the middle of its answer
