@@ -44,7 +44,10 @@ type rawStep struct {
 //go:embed testdata/*.golden
 var goldenFiles embed.FS
 
-// Cases returns the cases of text, meta or binary.
+// Users is the content of the file that {users} stands for in a case's Args.
+const Users = "user:pass\nother:word\ntwo:colons:here\n"
+
+// Cases returns the cases of text, meta, binary or auth.
 func Cases(t testing.TB, name string) []Case {
 	t.Helper()
 	src, err := goldenFiles.ReadFile("testdata/" + name + ".golden")

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"flag"
 	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -14,9 +15,11 @@ import (
 // rewriting says whether golden files are to be written anew: the flag is labtest's.
 func rewriting() bool { return flag.Lookup("rewrite").Value.String() == "true" }
 
+func goldenNames() []string { return []string{"text", "meta", "binary", "auth"} }
+
 // Every conversation of the golden files is had again with memcached.
 func TestGolden(t *testing.T) {
-	for _, name := range []string{"text", "meta", "binary"} {
+	for _, name := range goldenNames() {
 		t.Run(name, func(t *testing.T) {
 			now := time.Now().Unix()
 			src, err := goldenFiles.ReadFile("testdata/" + name + ".golden")
@@ -49,7 +52,7 @@ func askAgain(t *testing.T, f *goldenFile, c *Case) {
 		t.Fatal(err)
 	}
 	binary := f.binary || slices.Contains(c.Args, "binary") // -B binary takes no text
-	o := newObserver(t, Start(t, Options{Args: c.Args}), binary)
+	o := newObserver(t, Start(t, Options{Args: withUsers(t, c.Args)}), binary)
 	var closed bool
 	for i, s := range steps {
 		var got []byte
@@ -66,6 +69,21 @@ func askAgain(t *testing.T, f *goldenFile, c *Case) {
 	} else if closed != c.Closed {
 		t.Errorf("memcached hung up: %v, the file says %v", closed, c.Closed)
 	}
+}
+
+// withUsers puts the path of a file of users where {users} stands.
+func withUsers(t *testing.T, args []string) []string {
+	at := slices.Index(args, "{users}")
+	if at < 0 {
+		return args
+	}
+	file := filepath.Join(t.TempDir(), "users")
+	if err := os.WriteFile(file, []byte(Users), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	args = slices.Clone(args)
+	args[at] = file
+	return args
 }
 
 func maskedNow(b []byte) []byte {
@@ -88,7 +106,7 @@ func (f *goldenFile) lines(b []byte) (lines []string) {
 
 // A file that is read and written is the same file.
 func TestGoldenFormat(t *testing.T) {
-	for _, name := range []string{"text", "meta", "binary"} {
+	for _, name := range goldenNames() {
 		src, err := goldenFiles.ReadFile("testdata/" + name + ".golden")
 		if err != nil {
 			t.Fatal(err)
