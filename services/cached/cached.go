@@ -155,10 +155,10 @@ func (s *Service) tellRecovery() {
 	}
 	r := s.store.Recovery()
 	item := s.env.Health.Item("cached.cold", health.Options{Title: "the cache started empty"})
-	if r.Reason != "" {
+	if !r.Kept && r.Reason != engine.NoFile {
 		item.Warn(r.Reason, "this clears with the next restart that keeps the items")
 	}
-	s.env.Log.Info().Int64("items", r.Items).Dur("took", r.Took).Str("empty_because", r.Reason).Msg("warm restart")
+	s.env.Log.Info().Bool("kept", r.Kept).Int64("items", r.Items).Dur("took", r.Took).Str("empty_because", r.Reason).Msg("warm restart")
 	s.env.Bus.Emit("cache-restarted", "", map[string]any{"items": r.Items, "took_ms": r.Took.Milliseconds(), "empty_because": r.Reason})
 }
 
@@ -172,7 +172,7 @@ func (s *Service) openUsers() (err error) {
 
 // Run serves until ctx ends or a carrier cannot go on, then cuts what is left and keeps the items.
 func (s *Service) Run(ctx context.Context) error {
-	if n := loop.Procs(threads(&s.cfg), runtime.NumCPU()); runtime.GOMAXPROCS(0) < n {
+	if n := loop.Procs(threads(&s.cfg)); runtime.GOMAXPROCS(0) < n {
 		runtime.GOMAXPROCS(n) // never lowered: others in this process may need it
 	}
 	ctx, cancel := context.WithCancel(ctx)

@@ -12,7 +12,7 @@ func (s *Service) Status() any {
 	out := Status{
 		Connections: s.gate.Counts().Current, Items: st.Items, Memory: Memory{Used: st.Used, Limit: st.Limit},
 		HitRatio: map[string]float64{}, Evictions: st.Evictions, Hot: s.insight.hot.Top(hotShown),
-		Curve: s.insight.estimates(st.Limit), Policy: s.store.Policy(),
+		Curve: s.insight.estimates(st.Limit), Policy: s.store.Policy().Mode,
 	}
 	for _, b := range s.bound {
 		out.Listen = append(out.Listen, b.String())
@@ -32,7 +32,7 @@ func (s *Status) lines() []Line {
 		{"items", fmt.Sprintf("%d in %s of %s", s.Items, mib(s.Memory.Used), mib(s.Memory.Limit))},
 		{"connections", strconv.FormatInt(s.Connections, 10)},
 		{"hit ratio", s.ratios()},
-		{"evictions", fmt.Sprintf("%d, by %s", s.Evictions, s.Policy)},
+		{"evictions", fmt.Sprintf("%d, mode %s", s.Evictions, s.Policy)},
 	}
 	if c := s.advice(); c != "" {
 		lines = append(lines, Line{"other sizes", c})

@@ -16,7 +16,7 @@ func openFile(path string) (f *os.File, why string, err error) {
 	f, err = os.OpenFile(path, os.O_RDWR|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		f, err = createFile(path)
-		return f, "no file", err
+		return f, NoFile, err
 	}
 	if err != nil {
 		return nil, "", fmt.Errorf("engine: memory file: %w", err)

@@ -9,10 +9,13 @@ import (
 	"github.com/everup/everup/services/cached/internal/arena"
 )
 
+// NoFile is the reason of a first start.
+const NoFile = "no file"
+
 // Recovery says what New found in Options.File.
 type Recovery struct {
 	Kept   bool          // the store of the file goes on
-	Reason string        // why not: "no file", "not closed cleanly" …
+	Reason string        // why not: NoFile, "not closed cleanly" …
 	Items  int64         // kept, with those whose time has come meanwhile
 	Took   time.Duration // to check everything
 }
@@ -51,7 +54,7 @@ func newWarm(o Options) (*Store, error) {
 func again(old *os.File) (*os.File, error) {
 	_ = old.Close()
 	f, why, err := openFile(old.Name())
-	if err == nil && why != "" && why != "no file" {
+	if err == nil && why != "" && why != NoFile {
 		err = errors.Join(fmt.Errorf("engine: memory file changed meanwhile: %s", why), f.Close())
 	}
 	return f, err
