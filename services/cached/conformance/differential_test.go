@@ -14,7 +14,7 @@ import (
 )
 
 // A longer hunt: EVERUP_DIFFERENTIAL is how many sequences of each protocol are made up, EVERUP_SEED the first one's seed.
-const sequences = 700
+const sequences = 400
 
 func fromEnv(t *testing.T, name string, otherwise uint64) uint64 {
 	t.Helper()
@@ -35,6 +35,9 @@ const enough = 5
 // Memcached and the subject are sent the same made-up conversations and answer the same. Memcached itself, as a subject, is sent
 // them in other pieces: this shows that the comparison holds.
 func TestDifferential(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a hunt")
+	}
 	first, n := fromEnv(t, "EVERUP_SEED", 1), fromEnv(t, "EVERUP_DIFFERENTIAL", sequences)
 	forEach(t, func(t *testing.T, p program) {
 		for _, kind := range p.kinds {
@@ -125,8 +128,8 @@ func fuzzed() program {
 }
 
 func fuzz(f *testing.F, kind oracletest.Kind) {
-	for _, c := range oracletest.Cases(f, string(kind)) {
-		if len(c.Args) > 0 || len(c.Send) > 2048 {
+	for i, c := range oracletest.Cases(f, string(kind)) {
+		if i%4 > 0 || len(c.Args) > 0 || len(c.Send) > 2048 { // neighbours are much alike
 			continue
 		}
 		for _, s := range c.Setup {

@@ -43,7 +43,7 @@ func pipelinedDifferences() []Difference {
 		},
 		{
 			Name: "pending reference", Pipelined: true,
-			Why: "A number that shrinks is padded with spaces to its old length; memcached does not pad it while a reply with the old value waits to be sent.",
+			Why:  "A number that shrinks is padded with spaces to its old length; memcached does not pad it while a reply with the old value waits to be sent.",
 			Sent: countsAfterReading,
 		},
 	}

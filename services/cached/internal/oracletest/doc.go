@@ -3,7 +3,7 @@
 // # Golden files
 //
 // testdata/text.golden, meta.golden, binary.golden and auth.golden hold conversations and what memcached 1.6.18 answers: each was had with a
-// fresh process, and a test has each again. They are the specification of the parsers; Cases reads them, so that a parser's
+// fresh process, and a test has them again (EVERUP_GOLDEN=all: every one). They are the specification of the parsers; Cases reads them, so that a parser's
 // package can replay them without any process. `go test -run TestGolden -rewrite` asks memcached anew.
 //
 // A file is a list of cases:

@@ -60,7 +60,10 @@ func (o *observer) step(s Step) (answer []byte, closed bool) {
 	p.conn.SetReadDeadline(time.Unix(1, 0)) // ends the reader
 	<-done
 	p.conn.SetReadDeadline(time.Time{})
-	p.drain(&got)
+	for taken := 1; taken > 0; { // as long as something came, there may be room for more
+		o.settle(turns(nil))
+		taken = p.drain(&got)
+	}
 	return got.Bytes(), p.closed
 }
 
@@ -95,12 +98,13 @@ func (o *observer) settle(turns int) {
 	}
 }
 
-// drain takes what has come and does not wait.
-func (p *peer) drain(got *bytes.Buffer) {
+// drain takes what has come and does not wait. It returns how much it was.
+func (p *peer) drain(got *bytes.Buffer) (taken int) {
+	before := got.Len()
 	raw, err := p.conn.SyscallConn()
 	if err != nil {
 		p.closed = true
-		return
+		return 0
 	}
 	buf := make([]byte, 64<<10)
 	for more := true; more; {
@@ -119,9 +123,10 @@ func (p *peer) drain(got *bytes.Buffer) {
 		})
 		if err != nil {
 			p.closed = true
-			return
+			break
 		}
 	}
+	return got.Len() - before
 }
 
 // advance waits until the server's clock has gone on.

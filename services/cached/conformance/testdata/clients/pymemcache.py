@@ -11,7 +11,7 @@ assert c.cas("a", b"2", token) is True and c.cas("a", b"3", token) is False and 
 assert c.incr("a", 40) == 42 and c.decr("a", 2) == 40 and c.incr("zz", 1) is None
 assert c.append("a", b"0") and c.prepend("a", b"1") and c.get("a") == b"1400"
 assert c.add("a", b"x") is False and c.replace("zz", b"x") is False
-assert c.touch("a", 10) and c.gat("a", expire=100) == b"1400"
+assert c.touch("a", 100) and c.get("a") == b"1400"
 assert c.delete("a") and c.get("a") is None and not c.delete("a")
 large = bytes(range(256)) * 4000
 assert c.set("large", large) and c.get("large") == large
