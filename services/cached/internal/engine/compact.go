@@ -60,6 +60,7 @@ func (sh *shard) fixed(h uint32) bool {
 // vacate gives one of the shard's pages to the pool. With evict set, items are evicted in the policy's order until a page's worth is free; the page with
 // most free is compacted, and what finds no other place is evicted too.
 func (sh *shard) vacate(evict bool) bool {
+	had := sh.pages
 	for evict && sh.free < int64(sh.mask+1)*9/8 {
 		h, units, ok := sh.evictOne()
 		if !ok {
@@ -67,6 +68,9 @@ func (sh *shard) vacate(evict bool) bool {
 		}
 		if h != 0 {
 			sh.drop(h, units)
+		}
+		if sh.pages < had {
+			return true // the evicted one had a page to itself, which went to the pool as it left
 		}
 	}
 	if sh.free <= int64(sh.mask) && !evict {

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"sync"
 	"sync/atomic"
 
 	"github.com/everup/everup/services/cached/internal/engine"
@@ -59,8 +60,9 @@ type Env struct {
 	Prefixes   prefix.Table // for `stats detail`
 	CrawlerOff atomic.Bool  // `lru_crawler disable`: no crawl and no dump until it is enabled again
 
-	Watch Hub         // where watchers listen
-	Dump  atomic.Bool // a dump of keys is running: one at a time
+	Scratch sync.Pool   // of what a session needs during a Step and not between two
+	Watch   Hub         // where watchers listen
+	Dump    atomic.Bool // a dump of keys is running: one at a time
 }
 
 // Change is one key stored or deleted by a client.

@@ -85,6 +85,7 @@ func replay(t *testing.T, c oracletest.Case, send func(d *driver, b []byte) []by
 		t.Skip("which protocol is spoken is decided elsewhere")
 	}
 	env := newEnv(t, c.Args...)
+	env.CrawlerOff.Store(slices.Contains(c.Args, "no_lru_crawler"))
 	if slices.Contains(c.Args, "-M") && !refuses(env.Store) {
 		t.Skip("the engine evicts all the same")
 	}

@@ -31,10 +31,20 @@ const going = session.Next(255)
 
 // Step implements session.Session.
 func (c *client) Step(in []byte, out *session.Out) (int, session.Next) {
-	t := turn{client: c, in: in, buf: out.Buf, now: c.env.Clock.Now(), keys: session.Turn, bytes: session.TurnBytes}
+	// The table of commands makes a turn escape: one for each Step would be the garbage of a busy server.
+	t, _ := c.env.Scratch.Get().(*turn)
+	if t == nil {
+		t = new(turn)
+	}
+	t.client, t.in, t.pos, t.buf, t.big = c, in, 0, out.Buf, engine.Pinned{}
+	t.now, t.keys, t.bytes = c.env.Clock.Now(), session.Turn, session.TurnBytes
+	t.noreply, t.stacked, t.ntok = false, false, 0
 	next := t.run()
 	out.Buf, out.Big = t.buf, t.big
-	return t.pos, next
+	n := t.pos
+	t.client, t.in, t.buf, t.line, t.big = nil, nil, nil, nil, engine.Pinned{}
+	c.env.Scratch.Put(t)
+	return n, next
 }
 
 func (t *turn) run() session.Next {
