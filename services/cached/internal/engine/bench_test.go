@@ -4,9 +4,12 @@ import (
 	"encoding/binary"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -26,6 +29,13 @@ func filled(tb testing.TB, memory int64, items int, size int) *Store {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() { s.Close() })
+	fill(tb, s, items, size)
+	return s
+}
+
+// fill stores items of size bytes under the first keys.
+func fill(tb testing.TB, s *Store, items, size int) {
+	tb.Helper()
 	data := make([]byte, size)
 	var key [16]byte
 	for i := range items {
@@ -35,7 +45,6 @@ func filled(tb testing.TB, memory int64, items int, size int) *Store {
 		}
 		r.Unlock()
 	}
-	return s
 }
 
 // rss is the process's resident memory in bytes.
@@ -172,4 +181,50 @@ func BenchmarkSetNew(b *testing.B) {
 		b.ReportMetric(float64(st.HashBytes)/float64(st.Items), "index-B/item")
 		b.ReportMetric(float64(st.Used)/float64(st.Items), "B/item")
 	}
+}
+
+// BenchmarkOverhead measures what the process grows by for 5 million items beyond their keys and values. The store is as large as it takes to hold them, so
+// nothing is evicted; the growth of the index is in it, wherever in its cycle it stands.
+func BenchmarkOverhead(b *testing.B) {
+	for b.Loop() {
+		debug.FreeOSMemory()
+		before := rss(b)
+		s := filled(b, 1<<30, benchItems, 100)
+		debug.FreeOSMemory()
+		st := s.Stats()
+		if st.Items != benchItems {
+			b.Fatalf("%d items", st.Items)
+		}
+		b.ReportMetric(float64(rss(b)-before)/benchItems-116, "RSS-overhead-B/item")
+		b.ReportMetric(float64(st.HashBytes)/benchItems, "index-B/item")
+		s.Close()
+	}
+}
+
+// BenchmarkRestart measures how long New takes to have 10 million items back from a file.
+func BenchmarkRestart(b *testing.B) {
+	o := Options{Memory: 3 << 30, MaxItem: 1 << 20, Threads: 2, Seed: 1, File: filepath.Join(shm(b), "cache")}
+	s, err := New(o)
+	if err != nil {
+		b.Fatal(err)
+	}
+	fill(b, s, 2*benchItems, 100)
+	for b.Loop() {
+		begin, used := time.Now(), cpu()
+		if err := s.Close(); err != nil {
+			b.Fatal(err)
+		}
+		b.ReportMetric(time.Since(begin).Seconds(), "close-s")
+		b.ReportMetric(float64(cpu()-used)/1e9, "close-cpu-s")
+		used = cpu()
+		if s, err = New(o); err != nil {
+			b.Fatal(err)
+		}
+		if r := s.Recovery(); r.Items != 2*benchItems {
+			b.Fatalf("%+v", r)
+		}
+		b.ReportMetric(s.Recovery().Took.Seconds(), "back-s")
+		b.ReportMetric(float64(cpu()-used)/1e9, "back-cpu-s")
+	}
+	s.Close()
 }

@@ -183,8 +183,18 @@ func (sh *shard) insert(hash uint64, h uint32) {
 		case sh.clear(s, 1):
 			l = s
 		default:
-			l = sh.crowd(first)
+			sh.crowd(l)
 		}
+	}
+	l.add(tagOf(hash), h)
+}
+
+// insertSecond puts an item into its second line, where it was.
+func (sh *shard) insertSecond(hash uint64, h uint32) {
+	_, second := positions(hash)
+	l := sh.at(second)
+	if l.n == lineSlots && !sh.clear(l, 1) {
+		sh.crowd(l)
 	}
 	l.add(tagOf(hash), h)
 }
@@ -223,9 +233,8 @@ func (sh *shard) choice(l *line, i int) *line {
 	return nil
 }
 
-// crowd evicts the item of a full line that was used least lately, and returns the line.
-func (sh *shard) crowd(pos uint32) *line {
-	l := sh.at(pos)
+// crowd evicts the item of a full line that was used least lately.
+func (sh *shard) crowd(l *line) {
 	victim := uint32(0)
 	for _, h := range l.item {
 		if h != sh.held && (victim == 0 || sh.item(h).used < sh.item(victim).used) {
@@ -238,5 +247,4 @@ func (sh *shard) crowd(pos uint32) *line {
 	l.remove(l.slot(victim))
 	sh.index.items--
 	sh.discard(victim)
-	return l
 }

@@ -83,7 +83,12 @@ func (sh *shard) moveLine() bool {
 	}
 	sh.fetch(&from)
 	for k := range int(from.n) {
-		sh.insert(sh.Hash(from.item[k]), from.item[k])
+		hash := sh.Hash(from.item[k])
+		if first, _ := positions(hash); scale(first, x.cur.n) == i {
+			sh.insert(hash, from.item[k])
+		} else {
+			sh.insertSecond(hash, from.item[k]) // not into its first line: a scan may be past that
+		}
 	}
 	if x.front == x.cur.n {
 		x.cur, x.next, x.front = x.next, table{}, 0
