@@ -100,6 +100,14 @@ func (a *Arena) Back(offset, n uint64) error {
 	}
 }
 
+// Populate maps the memory that the n bytes from offset on have already, all at once: far cheaper than by one fault after the other. It is only a matter of
+// speed.
+func (a *Arena) Populate(offset, n uint64) {
+	if !a.heap {
+		_ = unix.Madvise(a.mem[offset:offset+n], unix.MADV_POPULATE_WRITE)
+	}
+}
+
 // Discard gives the memory of the n bytes from offset on back to the kernel; offset and n are multiples of the system's page size. The range
 // stays accessible and reads as zeros, or as what it held when the arena is allocated. A failure leaves the memory as it is.
 func (a *Arena) Discard(offset, n uint64) {

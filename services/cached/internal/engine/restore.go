@@ -26,6 +26,7 @@ func restore(o Options, l layout, a *arena.Arena, b *superblock, t *tables) (*St
 	s.lastCAS.Store(b.lastCAS)
 	s.flushAt.Store(b.flushAt)
 	s.pool.adoptImage(t)
+	s.populate(t)
 	if err := parallel(len(s.shards), func(i int) error { return s.shards[i].restore(t, &t.shards[i]) }); err != nil {
 		return nil, err
 	}
@@ -33,6 +34,25 @@ func restore(o Options, l layout, a *arena.Arena, b *superblock, t *tables) (*St
 		return nil, err
 	}
 	return s, nil
+}
+
+// populate maps the pages of an image, runs of neighbours by one call.
+func (s *Store) populate(t *tables) {
+	const run = 1024
+	_ = parallel((len(t.pages)+run-1)/run, func(i int) error {
+		begin, end := i*run, min((i+1)*run, len(t.pages))
+		for begin < end {
+			n := begin
+			for n < end && t.pages[n].kind != pageFree {
+				n++
+			}
+			if n > begin {
+				s.space.a.Populate(uint64(begin)<<s.pool.shift, uint64(n-begin)<<s.pool.shift)
+			}
+			begin = n + 1
+		}
+		return nil
+	})
 }
 
 // parallel calls f with 0 to n-1, as many at a time as there are processors, and returns the first error.
@@ -280,7 +300,8 @@ func (sh *shard) restoreItem(l *line, i int, c *census) error {
 	sh.item(h).mark(arriving, false)
 	sh.item(h).mark(listed, true) // until the policy has it
 	hash := sh.Hash(h)
-	if at, slot := sh.place(hash, h); at != l || slot != i || l.tag(i) != tagOf(hash) || sh.store.shard(hash) != sh {
+	first, second := positions(hash)
+	if sh.at(first) != l && sh.at(second) != l || l.tag(i) != tagOf(hash) || sh.store.shard(hash) != sh {
 		return errors.New("an item is not where its key belongs")
 	}
 	c.items--
