@@ -27,6 +27,8 @@
 //   - Verbosity (0x1b) works; memcached only defines it. In any other form it is an unknown command here too.
 //   - Answers to what came before bytes that are no header are sent; memcached closes without sending what is not on its way.
 //   - Decr pads a shorter number always; memcached does not while an answer with the old value waits to be sent.
+//   - Without CAS (-C) what is stored after a flush stays; memcached drops what is stored within the same second. And a flush at a time
+//     before the start does nothing; in memcached it also undoes the flush before, as far as nobody has looked.
 //   - A SASL step that fails ends the exchange; memcached judges the next step as if nothing had been.
 //   - Lengths are judged when the header is there, without waiting for the key.
 //   - Values that are too large or find no room count in store_too_large and store_no_memory; memcached counts those of the text protocol alone.

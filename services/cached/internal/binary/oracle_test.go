@@ -122,7 +122,7 @@ func (c chance) request() packet {
 		p.op = [...]uint8{opDelete, 0x14}[c.IntN(2)]
 	case 9:
 		if c.IntN(10) == 0 {
-			return packet{op: [...]uint8{opFlush, 0x18}[c.IntN(2)], ext: [...]string{"", u32(0), u32(2592001)}[c.IntN(3)]}
+			return packet{op: [...]uint8{opFlush, 0x18}[c.IntN(2)], ext: [...]string{"", u32(0)}[c.IntN(2)]}
 		}
 		p.op = [...]uint8{opNoop, opVersion, opStat, 0x30, 0xff, opSASLList, opSASLAuth, 0x1f}[c.IntN(8)]
 		p.key = ""
@@ -188,6 +188,9 @@ func TestAgainstMemcached(t *testing.T) {
 			c := chance{rand.New(rand.NewPCG(seed, 1))}
 			for i := range exchanges {
 				p := c.request()
+				if o.NoCAS && (p.op == opFlush || p.op == 0x18) {
+					continue // without numbers memcached drops what is stored within the second after, too
+				}
 				with := [...]casFor{noCAS, noCAS, noCAS, noCAS, lastCAS, lastCAS, wrongCAS}[c.IntN(7)]
 				want, wantClosed := theirs.exchange(p, with)
 				got, gotClosed := ours.exchange(p, with)
