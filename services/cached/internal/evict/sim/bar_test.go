@@ -144,8 +144,10 @@ func mustHold(t *testing.T, rows []row) {
 
 func TestNearTheBestOnRecordings(t *testing.T) {
 	traces := recorded(t)
-	if tr := traces["orm-night"]; tr != nil && raceEnabled {
+	if raceEnabled { // one goroutine a cache: the race detector finds nothing here and takes minutes
 		delete(traces, "orm-night")
+		delete(traces, "OLTP")
+		delete(traces, "loop")
 	}
 	mustHold(t, recordedRows(traces))
 }
@@ -159,7 +161,11 @@ func TestNearTheBestOnSynthetic(t *testing.T) {
 		shares = shares[1:2]
 	}
 	rows := slices.Concat(synthetic(300_000, shares...), heldBack(300_000, shares...))
-	mustHold(t, slices.DeleteFunc(rows, func(r row) bool { return r.capacity < 100 }))
+	rows = slices.DeleteFunc(rows, func(r row) bool { return r.capacity < 100 })
+	if raceEnabled {
+		rows = rows[:4]
+	}
+	mustHold(t, rows)
 }
 
 // TestTable prints hit ratios: go test -run TestTable -v. With -rows x only of the traces named x….

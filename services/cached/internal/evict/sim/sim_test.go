@@ -26,7 +26,7 @@ func recordedOrNone(t *testing.T) map[string]*Trace {
 	}
 	out := make(map[string]*Trace)
 	for _, r := range Recordings() {
-		if testing.Short() && r.Name == "orm-night" {
+		if (testing.Short() || raceEnabled) && r.Name == "orm-night" {
 			continue
 		}
 		tr, err := Load(dir, r)
