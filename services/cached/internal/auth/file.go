@@ -38,9 +38,19 @@ func Open(path string, form Form) (f *File, warnings []string, err error) {
 
 // Reload reads the users again, from the same path or another. On an error the old ones stay.
 func (f *File) Reload(path string) (warnings []string, err error) {
+	commit, warnings, err := f.Prepare(path)
+	if err != nil {
+		return nil, err
+	}
+	commit()
+	return warnings, nil
+}
+
+// Prepare reads the users again; the old ones stay until commit is called, so that a reload of several things is done whole or not at all.
+func (f *File) Prepare(path string) (commit func(), warnings []string, err error) {
 	b, warnings, err := read(path, f.form)
 	if err != nil {
-		return nil, fault.Wrap(fault.Of(err), err, "auth: read %s", path)
+		return nil, nil, fault.Wrap(fault.Of(err), err, "auth: read %s", path)
 	}
 	parse := ParseFile
 	if f.form == Database {
@@ -48,10 +58,9 @@ func (f *File) Reload(path string) (warnings []string, err error) {
 	}
 	users, more, err := parse(b)
 	if err != nil {
-		return nil, fault.Wrap(fault.Of(err), err, "auth: read %s", path)
+		return nil, nil, fault.Wrap(fault.Of(err), err, "auth: read %s", path)
 	}
-	f.users.Store(users)
-	return append(warnings, more...), nil
+	return func() { f.users.Store(users) }, append(warnings, more...), nil
 }
 
 // Check says whether the user has the password.

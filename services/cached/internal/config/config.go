@@ -2,6 +2,8 @@
 package config
 
 import (
+	"cmp"
+
 	"github.com/everup/everup/shared/conf"
 	"github.com/everup/everup/shared/daemon"
 )
@@ -107,11 +109,19 @@ func (c *Config) Validate(r *conf.Report) {
 func (c *Config) Open() []string {
 	var open []string
 	for _, e := range c.Listen {
-		text := e.Protocol != "binary"
-		binary := e.Protocol != "text"
+		protocol := cmp.Or(e.Protocol, c.Protocol)
+		text := protocol != "binary"
+		binary := protocol != "text"
 		guarded := c.Auth != nil && (!text || c.Auth.Text) && (!binary || c.Auth.SASL)
 		if !e.Addr.Loopback() && !guarded && !e.Mutual && !(e.TLS && c.TLS != nil && c.TLS.Verify == "require") {
 			open = append(open, e.String())
+		}
+	}
+	if c.UDP != nil { // whom it does not trust it lets read
+		for _, a := range c.UDP.Listen {
+			if !a.Loopback() {
+				open = append(open, "udp "+a.String())
+			}
 		}
 	}
 	if c.RESP != nil && (c.Auth == nil || !c.Auth.RESP) {

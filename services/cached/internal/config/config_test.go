@@ -88,4 +88,7 @@ func TestOpen(t *testing.T) {
 	f("listen: [\"mtls:10.0.0.1:1\"]\ntls: {cert: a, key: b, ca: c}\n")
 	f("listen: [\"tls:10.0.0.1:1\"]\ntls: {cert: a, key: b}\n", "tls:10.0.0.1:1")
 	f("resp: {listen: [\"10.0.0.1:6379\"]}\n", "resp 10.0.0.1:6379")
+	f("udp: {listen: [\"10.0.0.1:11211\", 127.0.0.1:11211]}\n", "udp 10.0.0.1:11211")
+	f("protocol: text\nlisten: [11211]\nauth: {users: /x, sasl: false}\n")
+	f("protocol: text\nlisten: [\"proto[binary]:11211\"]\nauth: {users: /x, sasl: false}\n", "proto[binary]::11211")
 }

@@ -51,14 +51,22 @@ func LoadCerts(f Files) (*Certs, error) {
 	return c, c.Load()
 }
 
-// Load reads the files again, for SIGHUP and refresh_certs. With an error all stays as it is.
+// Load reads the files again, for refresh_certs. With an error all stays as it is.
 func (c *Certs) Load() error {
+	commit, err := c.Prepare()
+	if err == nil {
+		commit()
+	}
+	return err
+}
+
+// Prepare reads the files again; nothing changes before commit is called, so that a reload of several things is done whole or not at all.
+func (c *Certs) Prepare() (commit func(), err error) {
 	s, err := c.files.read()
 	if err != nil {
-		return fault.Wrap(fault.Config, err, "stream: certificates")
+		return nil, fault.Wrap(fault.Config, err, "stream: certificates")
 	}
-	c.now.Store(s)
-	return nil
+	return func() { c.now.Store(s) }, nil
 }
 
 func (f *Files) read() (*snapshot, error) {
