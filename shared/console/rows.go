@@ -33,6 +33,11 @@ func newRow(now time.Time, m member.Member, s status, answered, silent bool) Row
 	if m.Weight != normalWeight {
 		r.Weight = strconv.Itoa(int(m.Weight))
 	}
+	if !answered && m.State == member.Alive {
+		for _, f := range m.Figures {
+			r.Facts = append(r.Facts, Fact{clean(f.Name), fmt.Sprintf("%d.%d %%", f.PerMille/10, f.PerMille%10)})
+		}
+	}
 	if answered {
 		r.Version, r.Health, r.Bus = clean(s.Version.Version), level(s.Worst).String(), clean(s.Bus)
 		r.Started = stamp(now, s.Since)

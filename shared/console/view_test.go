@@ -153,6 +153,24 @@ func TestViewOrder(t *testing.T) {
 	}
 }
 
+// What a member tells by gossip stands in for what it does not answer.
+func TestFiguresOfASilentMember(t *testing.T) {
+	f := calm()
+	f.Members[0].Figures = []member.Figure{{Name: "hit_ratio\x1b", PerMille: 931}}
+	facts := func() string { return fmt.Sprint(Build(noon, f, nil).Rows[0].Facts) }
+	if got := facts(); !strings.Contains(got, "{hit ratio 93.1 % in 1m}") || strings.Contains(got, "hit_ratio") {
+		t.Errorf("of a member that answers: %s", got)
+	}
+	f.Daemons, f.Silent = f.Daemons[1:], []member.ID{"db1/cached"}
+	if got := facts(); got != "[{hit_ratio· 93.1 %}]" {
+		t.Errorf("of a silent member: %s", got)
+	}
+	f.Members[0].State = member.Dead
+	if got := facts(); got != "[]" {
+		t.Errorf("of a dead member: %s", got)
+	}
+}
+
 func TestBounds(t *testing.T) {
 	f := Fleet{Fleet: "big"}
 	item := `{"id":"x%d","level":"warn"},`

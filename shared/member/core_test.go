@@ -184,7 +184,7 @@ func fullMeta() meta {
 	m := meta{Generation: 1 << 60, Zone: "rack-7", Version: "1.2.3", Padding: 3}
 	m.Announcement = Announcement{
 		Health: 1, Draining: true, Weight: 250, Load: Load{1, 2, 3, 4}, Config: 0xdeadbeef,
-		Bus: addrPort("10.0.0.1:4222"),
+		Bus: addrPort("10.0.0.1:4222"), Figures: []Figure{{"hit_ratio", 931}, {"memory", 1000}},
 		Endpoints: []Endpoint{
 			{"http", "tcp", addrPort("10.0.0.1:80")}, {"http3", "udp", addrPort("[2001:db8::1]:443")}, {"dns", "udp", addrPort("10.0.0.1:53")},
 		},
@@ -195,7 +195,7 @@ func fullMeta() meta {
 func TestMetaRoundTrip(t *testing.T) {
 	m := fullMeta()
 	b, left := m.encode()
-	if left != 0 || len(b) > 160 {
+	if left != 0 || len(b) > 180 {
 		t.Errorf("%d bytes, %d endpoints left out", len(b), left)
 	}
 	if d := cmp.Diff(m, parseMeta(b), cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })); d != "" {
@@ -214,8 +214,18 @@ func TestMetaFitsWhateverIsAnnounced(t *testing.T) {
 	if len(b) > metaMax || left == 0 || left == 20 {
 		t.Errorf("%d bytes, %d of 20 endpoints left out", len(b), left)
 	}
-	if got := parseMeta(b); len(got.Endpoints) != 20-left || got.Generation != m.Generation {
+	if got := parseMeta(b); len(got.Endpoints) != 20-left || got.Generation != m.Generation || len(got.Figures) != 0 {
 		t.Errorf("read back: %+v", got)
+	}
+
+	m.Endpoints, m.Figures = nil, nil
+	for i := range 9 {
+		m.Figures = append(m.Figures, Figure{"a-name-of-too-many-bytes", uint16(998 + i)})
+	}
+	b, _ = m.encode()
+	want := []Figure{{"a-name-of-too-ma", 998}, {"a-name-of-too-ma", 999}, {"a-name-of-too-ma", 1000}, {"a-name-of-too-ma", 1000}}
+	if d := cmp.Diff(want, parseMeta(b).Figures); d != "" {
+		t.Error(d)
 	}
 }
 
@@ -235,6 +245,7 @@ func TestMetaOfAnotherVersionIsTolerated(t *testing.T) {
 func FuzzMeta(f *testing.F) {
 	b, _ := fullMeta().encode()
 	f.Add(b)
+	f.Add([]byte{metaVersion, tagFigure, 2, 0xff, 0xff, tagFigure, 1, 7})
 	f.Add([]byte{metaVersion, tagAddr, 0, tagEndpoint, 5, 6, 0, 0, 80, 'x'})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		m := parseMeta(b)

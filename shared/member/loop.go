@@ -115,11 +115,15 @@ func (r *reserve) short(refutes uint64) bool {
 }
 
 // Announce replaces what this member tells. It never blocks; announcements are coalesced. Weight is limited to
-// 1000, endpoints to the first 12 and their names to 32 bytes; endpoints that do not fit into 512 bytes of metadata are
-// left out and counted.
+// 1000, endpoints to the first 12 and their names to 32 bytes, figures to the first 4, 1000 and names of 16 bytes; endpoints that do not fit
+// into 512 bytes of metadata are left out and counted, figures are left out.
 func (f *Fleet) Announce(a Announcement) {
 	a.Weight = min(a.Weight, maxWeight)
 	a.Endpoints = append([]Endpoint(nil), a.Endpoints[:min(len(a.Endpoints), maxEndpoints)]...)
+	a.Figures = append([]Figure(nil), a.Figures[:min(len(a.Figures), maxFigures)]...)
+	for i := range a.Figures {
+		a.Figures[i].PerMille = min(a.Figures[i].PerMille, wholeFigure)
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	leaving := f.mine.Leaving

@@ -67,6 +67,12 @@ type Load struct {
 	Disk   uint8 `json:"disk"`
 }
 
+// Figure is a number by which a service tells how it does, beside the load of its node: a cache's hit ratio.
+type Figure struct {
+	Name     string `json:"name"`      // "hit_ratio"; at most 16 bytes
+	PerMille uint16 `json:"per_mille"` // 0 to 1000
+}
+
 // Announcement is what a member tells the others of itself. In JSON, numbers of 64 bits are strings: many readers keep no
 // more than 53 bits of a number.
 type Announcement struct {
@@ -76,6 +82,7 @@ type Announcement struct {
 	Load      Load           `json:"load"`
 	Config    uint64         `json:"config,omitempty,string"` // first 8 bytes of the configuration's hash
 	Endpoints []Endpoint     `json:"endpoints,omitempty"`     // at most 12
+	Figures   []Figure       `json:"figures,omitempty"`       // at most 4; tell them when they have changed enough to be worth a message
 	Bus       netip.AddrPort `json:"bus,omitzero"`            // route address while this process runs the host's bus server, else zero
 }
 

@@ -29,12 +29,16 @@ const (
 	tagAddr       = 8 // address 4 or 16: endpoints name it by its order
 	tagEndpoint   = 9 // proto 1, index of address 1, port 2, name
 	tagPadding    = 10
+	tagFigure     = 11 // per mille 2, name
 
 	flagDraining = 1
 	flagLeaving  = 2
 
 	maxEndpoints = 12
 	maxName      = 32 // bytes of an endpoint's name and of the version
+	maxFigures   = 4
+	maxFigure    = 16 // bytes of a figure's name
+	wholeFigure  = 1000
 	maxZone      = 63
 	maxPadding   = 24
 )
@@ -65,7 +69,20 @@ func (m meta) encode() (b []byte, left int) {
 		b = appendField(b, tagBus, append(portBytes(m.Bus.Port()), m.Bus.Addr().Unmap().AsSlice()...))
 	}
 	b = appendField(b, tagPadding, make([]byte, m.Padding))
-	return m.appendEndpoints(b)
+	b, left = m.appendEndpoints(b)
+	return m.appendFigures(b), left
+}
+
+// appendFigures writes as many figures as fit behind the endpoints, which matter more.
+func (m meta) appendFigures(b []byte) []byte {
+	for _, f := range m.Figures[:min(len(m.Figures), maxFigures)] {
+		name := cut(f.Name, maxFigure)
+		if len(b)+2+2+len(name) > metaMax {
+			break
+		}
+		b = appendField(b, tagFigure, append(binary.BigEndian.AppendUint16(nil, min(f.PerMille, wholeFigure)), name...))
+	}
+	return b
 }
 
 // paddingOf spreads members over the lengths of padding.
@@ -162,6 +179,10 @@ func (m *meta) setField(tag byte, v reader, addrs []netip.Addr) {
 		}
 	case tagEndpoint:
 		m.addEndpoint(v, addrs)
+	case tagFigure:
+		if per := v.uint16(); !v.bad && len(m.Figures) < maxFigures {
+			m.Figures = append(m.Figures, Figure{Name: cut(string(v.b), maxFigure), PerMille: min(per, wholeFigure)})
+		}
 	}
 }
 

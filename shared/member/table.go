@@ -118,9 +118,7 @@ func (t *table) view() View {
 }
 
 func sameMember(a, b Member) bool {
-	ea, eb := a.Endpoints, b.Endpoints
-	a.Endpoints, b.Endpoints = nil, nil
-	return a.equalScalars(b) && slices.Equal(ea, eb)
+	return a.equalScalars(b) && slices.Equal(a.Endpoints, b.Endpoints) && slices.Equal(a.Figures, b.Figures)
 }
 
 func (m Member) equalScalars(o Member) bool {
