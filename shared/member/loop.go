@@ -2,6 +2,7 @@ package member
 
 import (
 	"context"
+	"net/netip"
 	"sync/atomic"
 	"time"
 
@@ -116,10 +117,13 @@ func (r *reserve) short(refutes uint64) bool {
 
 // Announce replaces what this member tells. It never blocks; announcements are coalesced. Weight is limited to
 // 1000, endpoints to the first 12 and their names to 32 bytes, figures to the first 4, 1000 and names of 16 bytes; endpoints that do not fit
-// into 512 bytes of metadata are left out and counted, figures are left out.
+// into 512 bytes of metadata are left out and counted, figures are left out. A wildcard address becomes the one that others reach this member at.
 func (f *Fleet) Announce(a Announcement) {
 	a.Weight = min(a.Weight, maxWeight)
 	a.Endpoints = append([]Endpoint(nil), a.Endpoints[:min(len(a.Endpoints), maxEndpoints)]...)
+	for i, e := range a.Endpoints {
+		a.Endpoints[i].Addr = f.reachable(e.Addr)
+	}
 	a.Figures = append([]Figure(nil), a.Figures[:min(len(a.Figures), maxFigures)]...)
 	for i := range a.Figures {
 		a.Figures[i].PerMille = min(a.Figures[i].PerMille, wholeFigure)
@@ -129,6 +133,15 @@ func (f *Fleet) Announce(a Announcement) {
 	leaving := f.mine.Leaving
 	f.mine.Announcement = a
 	f.announceLocked(leaving)
+}
+
+// reachable puts the address at which the others reach this member in place of a wildcard, of which they could make nothing.
+func (f *Fleet) reachable(at netip.AddrPort) netip.AddrPort {
+	any, own := at.Addr(), f.addr.Addr()
+	if !any.IsUnspecified() || !own.IsValid() || own.IsUnspecified() || any.Is4() && !own.Is4() {
+		return at
+	}
+	return netip.AddrPortFrom(own, at.Port())
 }
 
 // announceLocked shows our announcement in the view and has it sent.

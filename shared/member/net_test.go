@@ -102,6 +102,29 @@ func TestRefusesToListenOpenly(t *testing.T) {
 	}
 }
 
+// A listener on all addresses is told by the one that others reach the member at; alone, there are no others.
+func TestWildcardEndpoint(t *testing.T) {
+	f := func(cfg *Config, announced, want string) {
+		t.Helper()
+		fleet, err := New(cfg, netEnv("a", "cached"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		runFleet(t, fleet)
+		fleet.Announce(Announcement{Endpoints: []Endpoint{{"memcached", "tcp", addrPort(announced)}}})
+		if got := fleet.View().Members[0].Endpoints[0].Addr; got != addrPort(want) {
+			t.Errorf("%s is announced as %s, want %s", announced, got, want)
+		}
+	}
+	v4, v6 := &Config{Fleet: "f", Listen: "127.0.0.1:0"}, &Config{Fleet: "f", Listen: "[::1]:0"}
+	f(v4, "0.0.0.0:11211", "127.0.0.1:11211")
+	f(v4, "[::]:11211", "127.0.0.1:11211")
+	f(v6, "[::]:11211", "[::1]:11211")
+	f(v6, "0.0.0.0:11211", "0.0.0.0:11211") // nobody would be answered at ::1
+	f(v4, "192.0.2.7:11211", "192.0.2.7:11211")
+	f(nil, "0.0.0.0:11211", "0.0.0.0:11211")
+}
+
 func TestPortInUse(t *testing.T) {
 	cfg := &Config{Fleet: "f", Listen: "127.0.0.1:0"}
 	f, err := New(cfg, netEnv("a", "lbd"))
