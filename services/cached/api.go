@@ -3,6 +3,8 @@ package cached
 import (
 	"context"
 	"encoding/json"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/everup/everup/services/cached/internal/insight"
@@ -10,6 +12,7 @@ import (
 	"github.com/everup/everup/shared/admin"
 	"github.com/everup/everup/shared/bus"
 	"github.com/everup/everup/shared/fault"
+	"github.com/everup/everup/shared/member"
 )
 
 // Docs of the calls.
@@ -73,16 +76,18 @@ type Applied struct {
 
 // Spread is the answer to an invalidation on every cache.
 type Spread struct {
-	Caches  []Applied `json:"caches"`  // those that answered
-	Applied int       `json:"applied"` // how many of them did it
-	Missing []string  `json:"missing"` // nodes with a cache that did not answer in time
-	Deleted int       `json:"deleted"` // by all
+	Caches  []Applied `json:"caches"`          // those that answered
+	Applied int       `json:"applied"`         // how many of them did it
+	Missing []string  `json:"missing"`         // nodes with a cache that did not answer in time, sorted
+	Deleted int       `json:"deleted"`         // by all
+	Error   string    `json:"error,omitempty"` // why the others could not be asked
 }
 
 // spreadWait is the longest wait for the other caches' answers.
 const spreadWait = 10 * time.Second
 
-// invalidateAll asks every cache of the fleet; alone it asks itself.
+// invalidateAll asks every cache of the fleet; alone it asks itself. A cache that gossip holds for dead is not waited for, yet it is missing when it
+// does not answer: whether it has ended, or is cut off and serves what should be gone, cannot be told from here.
 func (s *Service) invalidateAll(ctx context.Context, body []byte) (Spread, error) {
 	ctx, cancel := context.WithTimeout(ctx, spreadWait)
 	defer cancel()
@@ -92,18 +97,13 @@ func (s *Service) invalidateAll(ctx context.Context, body []byte) (Spread, error
 		return out, err
 	}
 	out.add(Applied{Node: s.env.Node, Deleted: own.Deleted})
-	others := map[string]bool{}
-	for _, m := range s.env.Fleet.View().Alive("cached") {
-		if m.Node != s.env.Node {
-			others[m.Node] = true
-		}
-	}
+	others, alive := s.others()
 	if len(others) == 0 {
 		return out, nil
 	}
-	replies, err := s.env.Bus.RequestAll(ctx, "cached", "invalidate", json.RawMessage(body), len(others)+1)
+	replies, err := s.env.Bus.RequestAll(ctx, "cached", "invalidate", json.RawMessage(body), alive+1)
 	if err != nil && fault.Of(err) != fault.Partial {
-		return out, err
+		out.Error = err.Error()
 	}
 	for _, r := range replies {
 		if r.Node == s.env.Node {
@@ -112,10 +112,24 @@ func (s *Service) invalidateAll(ctx context.Context, body []byte) (Spread, error
 		delete(others, r.Node)
 		out.add(applied(r))
 	}
-	for node := range others {
-		out.Missing = append(out.Missing, node)
-	}
+	out.Missing = slices.AppendSeq(out.Missing, maps.Keys(others))
+	slices.Sort(out.Missing)
 	return out, nil
+}
+
+// others are the nodes of the fleet's other caches that did not say good-bye, and how many of them are alive.
+func (s *Service) others() (nodes map[string]bool, alive int) {
+	nodes = map[string]bool{}
+	for _, m := range s.env.Fleet.View().Members {
+		if m.Service != "cached" || m.Node == s.env.Node || m.State == member.Left {
+			continue
+		}
+		nodes[m.Node] = true
+		if m.State == member.Alive {
+			alive++
+		}
+	}
+	return nodes, alive
 }
 
 func (o *Spread) add(a Applied) {

@@ -22,6 +22,7 @@ import (
 	"net"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/everup/everup/services/cached/internal/config"
@@ -37,6 +38,7 @@ import (
 	"github.com/everup/everup/shared/daemon"
 	"github.com/everup/everup/shared/fault"
 	"github.com/everup/everup/shared/health"
+	"github.com/everup/everup/shared/member"
 )
 
 // Config is the daemon's configuration.
@@ -66,9 +68,9 @@ type Service struct {
 	tls       *stream.Server // nil without TLS
 	certs     *stream.Certs  // nil without TLS
 	redis     *resp.Service  // nil without RESP
-	beside    []*datagrams
-	datagrams *udp.Server // nil without UDP
-	logins    *logins     // nil without users
+	datagrams *udp.Server    // nil without UDP
+	beside    []*datagrams   // one for each socket of it
+	logins    *logins        // nil without users
 	watchers  *watch.Hub
 	events    *spread.Publisher
 	insight   *observer
@@ -78,9 +80,12 @@ type Service struct {
 
 	accepting, exposed *health.Item
 
-	mu        sync.Mutex // guards what follows
-	cfg       Config
-	verbosity int
+	figures []member.Figure // that the fleet was told; the keeper's alone
+
+	verbosity atomic.Int64 // as `stats settings` shows it
+
+	mu  sync.Mutex // guards what follows; held for no longer than a copy takes, for the event loops wait for it
+	cfg Config
 }
 
 var _ daemon.Service[Config] = (*Service)(nil)
@@ -91,10 +96,11 @@ func New(c *Config, env *daemon.Env) (*Service, error) { return open(c, env, fro
 // open makes the cache. What was opened is closed again when it fails.
 func open(c *Config, env *daemon.Env, f front) (_ *Service, err error) {
 	s := &Service{
-		env: env, front: f, cfg: *c, start: time.Now(), verbosity: f.verbosity,
+		env: env, front: f, cfg: *c, start: time.Now(),
 		accepting: env.Health.Item("cached.accept", health.Options{Title: "connections cannot be accepted"}),
 		exposed:   env.Health.Item("cached.exposed", health.Options{Title: "anybody may use the cache"}),
 	}
+	s.verbosity.Store(int64(f.verbosity))
 	defer func() {
 		if err != nil {
 			s.close()
@@ -109,6 +115,13 @@ func open(c *Config, env *daemon.Env, f front) (_ *Service, err error) {
 	s.announce()
 	s.register()
 	return s, f.opened(s)
+}
+
+// config is the configuration in force.
+func (s *Service) config() Config {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.cfg
 }
 
 // close releases what open made, newest first.
@@ -172,7 +185,8 @@ func (s *Service) openUsers() (err error) {
 
 // Run serves until ctx ends or a carrier cannot go on, then cuts what is left and keeps the items.
 func (s *Service) Run(ctx context.Context) error {
-	if n := loop.Procs(threads(&s.cfg)); runtime.GOMAXPROCS(0) < n {
+	c := s.config()
+	if n := loop.Procs(threads(&c)); runtime.GOMAXPROCS(0) < n {
 		runtime.GOMAXPROCS(n) // never lowered: others in this process may need it
 	}
 	ctx, cancel := context.WithCancel(ctx)

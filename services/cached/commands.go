@@ -1,6 +1,7 @@
 package cached
 
 import (
+	"cmp"
 	"fmt"
 
 	"github.com/everup/everup/services/cached/internal/insight"
@@ -94,7 +95,7 @@ func spreadTable(done Spread) *cli.Table {
 		t.Row(a.Node, a.Deleted, a.Error)
 	}
 	for _, node := range done.Missing {
-		t.Row(node, "?", "did not answer")
+		t.Row(node, "?", cmp.Or(done.Error, "did not answer"))
 	}
 	return t
 }

@@ -35,15 +35,13 @@ func (f front) stop(graceful bool) {
 
 // settings are the lines of `stats settings`. Started by everup's file, the configuration is shown as the options that mean the same.
 func (s *Service) settings() []session.Pair {
-	s.mu.Lock()
-	c, level := s.cfg, s.verbosity
-	s.mu.Unlock()
+	c := s.config()
 	o := s.front.options
 	if o == nil {
 		o = asOptions(&c, s.bound)
 	}
 	var out []session.Pair
-	for _, line := range o.Settings(mcflags.Live{MaxBytes: s.store.Limit(), Verbosity: level}) {
+	for _, line := range o.Settings(mcflags.Live{MaxBytes: s.store.Limit(), Verbosity: int(s.verbosity.Load())}) {
 		out = append(out, session.Pair(line))
 	}
 	return out

@@ -27,7 +27,7 @@ func (p *pairs) add(name string, value any) {
 func (s *Service) general() []session.Pair {
 	var use syscall.Rusage
 	syscall.Getrusage(syscall.RUSAGE_SELF, &use) // fails only for a bad address
-	gate, sum := s.gate.Counts(), s.counts()
+	gate, sum, c := s.gate.Counts(), s.counts(), s.config()
 	now := time.Now()
 	var p pairs
 	p.add("pid", os.Getpid())
@@ -50,9 +50,9 @@ func (s *Service) general() []session.Pair {
 	p.add("accepting_conns", b2i(gate.Accepting))
 	p.add("listen_disabled_num", gate.ShutTimes)
 	p.add("time_in_listen_disabled_us", gate.ShutFor.Microseconds())
-	p.add("threads", threads(&s.cfg))
+	p.add("threads", threads(&c))
 	p.add("conn_yields", sum.yields)
-	if s.cfg.Idle > 0 {
+	if c.Idle > 0 {
 		p.add("idle_kicks", sum.kicks)
 	}
 	w := s.watchers.Counts()
@@ -109,6 +109,7 @@ func b2i(b bool) int {
 // counted are the sums over all carriers.
 type counted struct {
 	read, written, flush, auths, authErrors, yields, kicks, slow, errors uint64
+	bugs, buffersFull                                                    uint64
 }
 
 // counts sums what the carriers count.
@@ -123,6 +124,13 @@ func (s *Service) counts() (sum counted) {
 		sum.kicks += n.IdleKicks.Load()
 		sum.slow += n.SlowReaders.Load()
 		sum.errors += n.ProtocolErrors.Load()
+	}
+	loops := s.loops.Stats()
+	sum.bugs, sum.buffersFull = loops.Bugs, loops.BuffersFull
+	if s.tls != nil {
+		streams := s.tls.Stats()
+		sum.bugs += streams.Bugs
+		sum.buffersFull += streams.BuffersFull
 	}
 	return sum
 }

@@ -3,7 +3,6 @@ package cached
 import (
 	"io/fs"
 	"net"
-	"net/netip"
 	"strconv"
 
 	"github.com/everup/everup/services/cached/internal/binary"
@@ -15,7 +14,6 @@ import (
 	"github.com/everup/everup/services/cached/internal/stats"
 	"github.com/everup/everup/services/cached/internal/text"
 	"github.com/everup/everup/shared/buildinfo"
-	"github.com/everup/everup/shared/member"
 	"github.com/everup/everup/shared/netio"
 )
 
@@ -125,27 +123,6 @@ func tag(name string) (n uint64) {
 		n = n<<8 | uint64(name[i])
 	}
 	return n
-}
-
-// announce tells the fleet where the cache listens.
-func (s *Service) announce() {
-	var ends []member.Endpoint
-	for _, b := range s.bound {
-		if at, err := netip.ParseAddrPort(b.addr.String()); err == nil && len(ends) < 12 {
-			name, proto := "memcached", "tcp"
-			if b.udp {
-				proto = "udp"
-			}
-			switch {
-			case b.Protocol == "resp":
-				name = "redis"
-			case b.TLS:
-				name = "memcached-tls"
-			}
-			ends = append(ends, member.Endpoint{Name: name, Proto: proto, Addr: at})
-		}
-	}
-	s.env.Announce(func(a *member.Announcement) { a.Endpoints = ends })
 }
 
 // tellExposed warns of listeners beyond loopback where nobody is asked who they are.

@@ -77,22 +77,39 @@ func serve(o *mcflags.Options, errs io.Writer) error {
 		return daemon.Loaded[Config]{Config: c, Doc: doc}, err
 	}
 	f := front{options: o, verbosity: o.Verbosity, ready: func(s *Service) error { return s.tellStart(o) }}
-	if o.PIDFile != "" {
-		if err := state.WriteFile(o.PIDFile, []byte(strconv.Itoa(os.Getpid())+"\n"), 0o644); err != nil {
-			return err
-		}
-		defer os.Remove(o.PIDFile)
-	}
 	return daemon.Serve(context.Background(), spec(f), load, "memcached's options", errs)
 }
 
-// tellStart logs what the options mean here and writes the file of ports.
+// tellStart logs what the options mean here and writes the files that tell others of the process: with the sockets bound, so that they never
+// speak of one that could not serve beside another that does.
 func (s *Service) tellStart(o *mcflags.Options) error {
 	for _, n := range o.Ignored {
 		s.env.Log.Info().Str("option", n.Option).Msg("accepted, without effect: " + n.Why)
 	}
+	for _, step := range []func(*mcflags.Options) error{s.writePID, s.writePorts, detach} {
+		if err := step(o); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writePID writes the file of -P, which goes when the daemon does.
+func (s *Service) writePID(o *mcflags.Options) error {
+	if o.PIDFile == "" {
+		return nil
+	}
+	if err := state.WriteFile(o.PIDFile, []byte(strconv.Itoa(os.Getpid())+"\n"), 0o644); err != nil {
+		return err
+	}
+	s.closers = append(s.closers, func() { os.Remove(o.PIDFile) })
+	return nil
+}
+
+// writePorts writes the file that MEMCACHED_PORT_FILENAME names.
+func (s *Service) writePorts(o *mcflags.Options) error {
 	if o.PortFile == "" || o.Socket != "" {
-		return readyParent()
+		return nil
 	}
 	var ports []mcflags.Bound
 	for _, b := range s.bound {
@@ -100,10 +117,7 @@ func (s *Service) tellStart(o *mcflags.Options) error {
 			ports = append(ports, mcflags.Bound{UDP: b.udp, Addr: at})
 		}
 	}
-	if err := mcflags.WritePortFile(o.PortFile, ports); err != nil {
-		return err
-	}
-	return readyParent()
+	return mcflags.WritePortFile(o.PortFile, ports)
 }
 
 // translate writes o as everup's configuration, with the daemon's own files in dir.

@@ -104,24 +104,28 @@ func (s *Service) keep(ctx context.Context) {
 		case now := <-tick.C:
 			second := now.Unix()
 			if second != last {
+				s.second(last, second)
 				last = second
-				s.second(second)
 			}
 			s.store.Sweep(second, sweepItems)
 		}
 	}
 }
 
-// second does what is due once a second.
-func (s *Service) second(now int64) {
+// second does what is due in the seconds after last up to now: usually one, but a busy machine skips some.
+func (s *Service) second(last, now int64) {
+	due := func(every int64) bool { return now/every != last/every }
 	s.sessions.Clock.Set(now)
 	st := s.store.Stats()
 	s.insight.windows.Tick(now, st.Counts[engine.GetHits], st.Counts[engine.GetMisses])
 	s.store.Sample(s.insight.curve.Threshold(), hotEvery)
-	if now%fadeEvery == 0 {
+	if due(figuresEvery) {
+		s.tellFigures(st.Used, st.Limit)
+	}
+	if due(fadeEvery) {
 		s.insight.curve.Fade()
 	}
-	if now%hotWindow == 0 {
+	if due(hotWindow) {
 		s.tellHot()
 		s.insight.hot.Fade()
 	}

@@ -50,12 +50,18 @@ func daemonize(args []string, errs io.Writer) error {
 	return fault.Wrap(fault.Unavailable, cmd.Wait(), "the daemon in the background ended")
 }
 
-// readyParent tells the process that waits in daemonize.
-func readyParent() error {
+// detach tells the process that waits in daemonize. Without -v the log ends here, as memcached's does: whoever started the daemon and reads what it
+// writes would wait for its end.
+func detach(o *mcflags.Options) error {
 	if os.Getenv(envChild) == "" {
 		return nil
 	}
 	os.Unsetenv(envChild)
+	if o.Verbosity == 0 {
+		if err := unix.Dup3(unix.Stdin, unix.Stderr, 0); err != nil { // /dev/null, by daemonize
+			return fault.Wrap(fault.Of(err), err, "go to the background")
+		}
+	}
 	f := os.NewFile(3, "parent")
 	defer f.Close()
 	_, err := f.Write([]byte{1})

@@ -41,12 +41,9 @@ func (s *Service) openSessions() error {
 	return nil
 }
 
-// setVerbosity is the command verbosity: it changes the log's level while nothing else does.
-func (s *Service) setVerbosity(level int) {
-	s.mu.Lock()
-	s.verbosity = level
-	s.mu.Unlock()
-}
+// setVerbosity is the command verbosity. It changes what `stats settings` shows and nothing else: the log belongs to the operator, and any client
+// may give the command.
+func (s *Service) setVerbosity(level int) { s.verbosity.Store(int64(level)) }
 
 // setLimit is the command cache_memlimit.
 func (s *Service) setLimit(bytes int64) error {
@@ -102,11 +99,13 @@ func (l *logins) warn(warnings []string) {
 	}
 }
 
-// reload reads the users again.
-func (l *logins) reload() error {
-	warnings, err := l.file.Reload(l.path)
-	l.warn(warnings)
-	return err
+// prepare reads the users again; commit lets them in.
+func (l *logins) prepare() (commit func(), err error) {
+	set, warnings, err := l.file.Prepare(l.path)
+	if err != nil {
+		return nil, err
+	}
+	return func() { set(); l.warn(warnings) }, nil
 }
 
 // check is session.Env.Password. A source that guesses is slowed; unix sockets share one place.

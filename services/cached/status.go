@@ -17,7 +17,7 @@ func (s *Service) Status() any {
 	for _, b := range s.bound {
 		out.Listen = append(out.Listen, b.String())
 	}
-	for _, w := range windows {
+	for _, w := range windows() {
 		if r, ok := s.insight.windows.Ratio(w.span); ok {
 			out.HitRatio[w.name] = r
 		}
@@ -49,7 +49,7 @@ func (s *Status) lines() []Line {
 
 func (s *Status) ratios() string {
 	var parts []string
-	for _, w := range windows {
+	for _, w := range windows() {
 		if r, ok := s.HitRatio[w.name]; ok {
 			parts = append(parts, fmt.Sprintf("%.1f %% in %s", 100*r, w.name))
 		}

@@ -52,13 +52,22 @@ func tlsVersion(name string) uint16 {
 
 func tlsName(version uint16) string { return strings.TrimPrefix(tls.VersionName(version), "TLS ") }
 
-// readCerts is the command refresh_certs, and part of a reload.
+// readCerts is the command refresh_certs.
 func (s *Service) readCerts() error {
-	err := s.certs.Load()
+	commit, err := s.prepareCerts()
 	if err == nil {
-		s.env.Log.Info().Msg("certificates read")
+		commit()
 	}
 	return err
+}
+
+// prepareCerts reads the certificates again; commit gives them to new connections.
+func (s *Service) prepareCerts() (commit func(), err error) {
+	set, err := s.certs.Prepare()
+	if err != nil {
+		return nil, err
+	}
+	return func() { set(); s.env.Log.Info().Msg("certificates read") }, nil
 }
 
 // tlsStats are the lines of `stats` about TLS.
