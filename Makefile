@@ -36,7 +36,7 @@ unit: ## the tests that need neither root nor Debian programs, without the race 
 lint: ## gofmt, go vet, and that every module builds alone
 	@deploy/scripts/lint
 
-fuzz: ## run each fuzz target for FUZZTIME (default 20s)
+fuzz: bin/cached ## run each fuzz target for FUZZTIME (default 20s)
 	@deploy/scripts/fuzz $(or $(FUZZTIME),20s)
 
 bench-fleet: build ## the figures of BARS "fleet": detection, healing, bus take-over, footprint at rest

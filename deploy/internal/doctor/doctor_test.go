@@ -154,17 +154,27 @@ func TestReadConfigs(t *testing.T) {
 	}
 	write("logd.yaml", "state: "+dir+"\nlisten:\n  udp: [\"127.0.0.1:514\", 127.0.0.1:515]\n")
 	write("storaged.yaml", "listen: 127.0.0.1:99\ncluster:\n  fleet: x\nadmin:\n  http: 127.0.0.1:7000\n")
+	write("cached.yaml", "listen: [\"tls:10.0.0.1:11212\", \"tag[a]:mtls:[::1]:11213\", \"proto[ascii]::11214\", \"unix:/run/x\"]\nudp:\nresp: {}\n")
 	got, err := ReadConfigs(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := Subject{StateDirs: []string{dir}, Listeners: []Listener{
+		{"cached", "listen", "tcp", 11212, false}, {"cached", "listen", "tcp", 11213, false}, {"cached", "listen", "tcp", 11214, false},
+		{"cached", "udp.listen", "udp", 11211, false}, {"cached", "resp.listen", "tcp", 6379, false},
 		{"storaged", "admin.http", "tcp", 7000, false}, {"storaged", "cluster.listen", "tcp", 7944, false}, {"storaged", "cluster.listen", "udp", 7944, false},
 		{"storaged", "bus.listen", "tcp", 4222, true}, {"storaged", "bus.routes", "tcp", 6222, true}, {"storaged", "listen", "tcp", 99, false},
 		{"logd", "listen.udp", "udp", 514, false}, {"logd", "listen.udp", "udp", 515, false}, {"logd", "listen.tcp", "tcp", 1514, false},
 	}}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("-want +got\n%s", d)
+	}
+	write("cached.yaml", "memory: 1GiB\n")
+	if got, err = ReadConfigs(dir); err != nil || len(got.Listeners) < 1 {
+		t.Fatal(got, err)
+	}
+	if d := cmp.Diff([]Listener{{"cached", "listen", "tcp", 11211, false}}, got.Listeners[:1]); d != "" || got.Listeners[1].Daemon == "cached" {
+		t.Errorf("cached without sections udp and resp (-want +got)\n%s%v", d, got.Listeners)
 	}
 }
 

@@ -3,6 +3,7 @@ package doctor
 import (
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -42,7 +43,7 @@ func keysOf(daemon string) []listenKey {
 	case "dnsd":
 		return append(keys, listenKey{"listen", "tcp", "5300", false}, listenKey{"listen", "udp", "5300", false})
 	case "cached":
-		return append(keys, listenKey{"listen", "tcp", "11211", false})
+		return append(keys, listenKey{"listen", "tcp", "11211", false}, listenKey{"udp.listen", "udp", "11211", false}, listenKey{"resp.listen", "tcp", "6379", false})
 	case "storaged":
 		return append(keys, listenKey{"listen", "tcp", "8090", false})
 	}
@@ -95,11 +96,11 @@ func stateDir(daemon string, tree map[string]any) string {
 
 func listenersOf(daemon string, tree map[string]any) []Listener {
 	var out []Listener
-	_, clustered := tree["cluster"]
 	for _, k := range keysOf(daemon) {
-		section, _, _ := strings.Cut(k.path, ".")
-		if !clustered && (section == "cluster" || section == "bus") {
-			continue
+		if section, ok := switches()[k.path]; ok {
+			if _, on := tree[section]; !on {
+				continue
+			}
 		}
 		for _, addr := range addrs(lookup(tree, k.path), k.otherwise) {
 			if _, port, ok := addr.HostPort(); ok && port > 0 {
@@ -110,6 +111,13 @@ func listenersOf(daemon string, tree map[string]any) []Listener {
 	return out
 }
 
+// switches are the sections without which a key opens no port, empty ones included.
+func switches() map[string]string {
+	return map[string]string{
+		"cluster.listen": "cluster", "bus.listen": "cluster", "bus.routes": "cluster", "udp.listen": "udp", "resp.listen": "resp",
+	}
+}
+
 func lookup(tree map[string]any, path string) any {
 	key, rest, more := strings.Cut(path, ".")
 	if !more {
@@ -118,6 +126,9 @@ func lookup(tree map[string]any, path string) any {
 	sub, _ := tree[key].(map[string]any)
 	return lookup(sub, rest)
 }
+
+// prefixes are what cached takes in front of an address: tls:, mtls:, proto[ascii]:, tag[NAME]:.
+var prefixes = regexp.MustCompile(`^(?:(?:notls|m?tls|proto\[\w*\]|tag\[[^]]*\]):)+`)
 
 // addrs returns the addresses of a value: one, or a list.
 func addrs(v any, otherwise string) []conf.Addr {
@@ -139,6 +150,7 @@ func addrs(v any, otherwise string) []conf.Addr {
 	var out []conf.Addr
 	for _, t := range texts {
 		var a conf.Addr
+		t = prefixes.ReplaceAllString(t, "")
 		if t != "" && a.UnmarshalText([]byte(t)) == nil {
 			out = append(out, a)
 		}
