@@ -2,14 +2,17 @@ package systemd
 
 import (
 	"bytes"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
+	"github.com/everup/everup/deploy/examples"
 	"github.com/everup/everup/shared/labtest"
 )
 
@@ -125,6 +128,26 @@ func TestDirectories(t *testing.T) {
 				t.Errorf("%s: user %s is not made by everup.sysusers", d, u)
 			}
 		}
+	}
+}
+
+// TestWarm: what the configuration allows, the unit allows: as many connections, and items that are there after a stop and a start.
+func TestWarm(t *testing.T) {
+	unit := read(t, "cached.service")
+	if got := values(unit, "RuntimeDirectoryPreserve"); !slices.Equal(got, []string{"yes"}) {
+		t.Errorf("the directory of the items is kept: %q", got)
+	}
+	n, err := strconv.Atoi(strings.Join(values(unit, "LimitNOFILE"), ","))
+	if err != nil || n < 1_000_000+64 || n > 1<<20 { // the kernel's fs.nr_open, unless it was raised
+		t.Errorf("LimitNOFILE %d, %v", n, err)
+	}
+	example, err := fs.ReadFile(examples.OneHost(), "cached.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := regexp.MustCompile(`(?m)^#?warm: /run/(\S+)/\w+$`).FindSubmatch(example)
+	if m == nil || !slices.Equal(values(unit, "RuntimeDirectory"), []string{string(m[1])}) {
+		t.Errorf("the example keeps the items in %q, the unit's directory is %q", m, values(unit, "RuntimeDirectory"))
 	}
 }
 

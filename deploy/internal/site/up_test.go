@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -134,10 +135,32 @@ func TestExamples(t *testing.T) {
 	if err := s.Run(t.Context()); err != nil {
 		t.Error(err)
 	}
-	out, err := exec.Command(filepath.Join(bin, "everup"), "config", "check", s.Config, "--bin", bin).CombinedOutput()
-	if n := strings.Count(string(out), ".yaml: ok\n"); err != nil || n != 5 {
-		t.Errorf("%d of 5 are ok: %v\n%s", n, err, out)
+	check := func() {
+		t.Helper()
+		out, err := exec.Command(filepath.Join(bin, "everup"), "config", "check", s.Config, "--bin", bin).CombinedOutput()
+		if n := strings.Count(string(out), ".yaml: ok\n"); err != nil || n != 5 {
+			t.Errorf("%d of 5 are ok: %v\n%s", n, err, out)
+		}
 	}
+	check()
+	if n := uncomment(t, filepath.Join(s.Config, "cached.yaml")); n != 3 {
+		t.Errorf("cached's example has %d settings that are off, want 3", n)
+	}
+	check()
+}
+
+// uncomment turns on what an example has behind a bare #.
+func uncomment(t *testing.T, file string) (settings int) {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	off := regexp.MustCompile(`(?m)^#([a-z_]+:)`)
+	if err := os.WriteFile(file, off.ReplaceAll(text, []byte("$1")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return len(off.FindAll(text, -1))
 }
 
 // operate tries the operator's commands on the suite.
