@@ -51,7 +51,7 @@ func spec(f front) daemon.Spec[Config] {
 	return daemon.Spec[Config]{
 		Name: "cached", Short: "An in-memory cache that speaks memcached's protocols, and Redis's.", Common: config.Of,
 		New:      func(c *Config, env *daemon.Env) (daemon.Service[Config], error) { return open(c, env, f) },
-		Commands: commands,
+		Commands: commands, Amend: amend,
 	}
 }
 

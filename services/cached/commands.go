@@ -17,6 +17,20 @@ func commands(socket func() string) []*cobra.Command {
 	return []*cobra.Command{hotCommand(socket), curveCommand(socket), invalidateCommand(socket), flushCommand(socket)}
 }
 
+const help = `
+
+Started by memcached's options it runs in memcached's place:
+  cached -p 11211 -l 127.0.0.1 -m 1024 -c 10000
+cached -h prints those options. Where no verb goes before, -h, -v and -V are memcached's, and so is -c with a number; -c FILE, --help and
+--version are everup's.`
+
+// amend tells of memcached's options, and leaves the letters to them that are theirs when no verb goes before.
+func amend(root *cobra.Command) {
+	root.Long = root.Short + help
+	root.Flags().Bool("help", false, "print this text")
+	root.Flags().Bool("version", false, "print the version")
+}
+
 func hotCommand(socket func() string) *cobra.Command {
 	var out cli.Output
 	c := &cobra.Command{

@@ -8,6 +8,7 @@ import (
 	"github.com/everup/everup/services/cached/internal/config"
 	"github.com/everup/everup/services/cached/internal/mcflags"
 	"github.com/everup/everup/shared/conf"
+	"github.com/everup/everup/shared/daemon"
 	"github.com/everup/everup/shared/fault"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -109,4 +110,24 @@ func TestTranslateRefusesWhatItCannotKeep(t *testing.T) {
 	}
 	f("-Z -o ssl_chain_cert=/c,ssl_ciphers=AES128-SHA", "ssl_ciphers")
 	f("-Z -o ssl_chain_cert=/c,ssl_keyformat=2", "ssl_keyformat")
+}
+
+// The help of either command line tells of the other, and claims no letter that the other has.
+func TestHelp(t *testing.T) {
+	root := daemon.Command(Spec())
+	var ours, theirs strings.Builder
+	root.SetOut(&ours)
+	root.SetArgs([]string{"--help"})
+	if err := root.Execute(); err != nil {
+		t.Fatal(err)
+	}
+	if got := ours.String(); !strings.Contains(got, "cached -h prints those options") || strings.Contains(got, "-h, --help") || strings.Contains(got, "-v, --version") {
+		t.Error(got)
+	}
+	if code := Memcached([]string{"-h"}, func(string) string { return "" }, &theirs, &theirs); code != 0 {
+		t.Errorf("-h exits with %d", code)
+	}
+	if got := theirs.String(); !strings.Contains(got, "--memory-limit=MB") || !strings.Contains(got, "see cached --help") {
+		t.Error(got)
+	}
 }

@@ -89,4 +89,6 @@ type Spec[C any] struct {
 	New    func(cfg *C, env *Env) (Service[C], error)
 	// Commands returns the daemon's own verbs; socket returns the admin socket to talk to. May be nil.
 	Commands func(socket func() string) []*cobra.Command
+	// Amend changes the root command, which is complete otherwise: its help, its options. May be nil.
+	Amend func(root *cobra.Command)
 }

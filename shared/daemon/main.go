@@ -40,6 +40,9 @@ func Command[C any](spec Spec[C]) *cobra.Command {
 	if spec.Commands != nil {
 		root.AddCommand(spec.Commands(socket)...)
 	}
+	if spec.Amend != nil {
+		spec.Amend(root)
+	}
 	return root
 }
 
