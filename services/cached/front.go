@@ -24,6 +24,14 @@ func (f front) opened(s *Service) error {
 	return f.ready(s)
 }
 
+// backlog is how many connections may wait to be accepted; 0 is the kernel's choice.
+func (f front) backlog() int {
+	if f.options == nil {
+		return 0
+	}
+	return max(f.options.Backlog, 0)
+}
+
 // stop ends the process as a signal from outside does: the command shutdown.
 func (f front) stop(graceful bool) {
 	sig := syscall.SIGINT

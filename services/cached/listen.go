@@ -22,9 +22,9 @@ func (s *Service) listen(name string, e config.Endpoint) (net.Listener, error) {
 	var ln net.Listener
 	var err error
 	if path, ok := e.Addr.Unix(); ok {
-		ln, err = s.env.Net.Listen(name, "unix", path, netio.Options{Perm: fs.FileMode(s.cfg.SocketMode)})
+		ln, err = s.env.Net.Listen(name, "unix", path, netio.Options{Perm: fs.FileMode(s.cfg.SocketMode), Backlog: s.front.backlog()})
 	} else {
-		ln, err = s.env.Net.Listen(name, "tcp", string(e.Addr), netio.Options{})
+		ln, err = s.env.Net.Listen(name, "tcp", string(e.Addr), netio.Options{Backlog: s.front.backlog()})
 	}
 	if err != nil {
 		return nil, err

@@ -18,6 +18,10 @@ func (s *Service) openSessions() error {
 	e := &s.sessions
 	e.Store, e.Clock, e.Started = s.store, &session.Clock{}, s.start.Unix()
 	e.Clock.Set(s.start.Unix())
+	if o := s.front.options; o != nil {
+		e.Prefixes.Delimiter = o.Delimiter
+		e.Prefixes.Enable(o.Detail)
+	}
 	e.NoFlush, e.NoDump, e.NoWatch, e.NoCAS = !c.Commands.Flush, !c.Commands.Dump, !c.Commands.Watch, !c.CAS
 	if c.Commands.Shutdown {
 		e.Shutdown = s.shutdown

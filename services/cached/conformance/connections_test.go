@@ -54,6 +54,23 @@ func TestTooManyConnections(t *testing.T) {
 	})
 }
 
+// -D names the delimiter of prefixes, and turns their counting on.
+func TestDelimiter(t *testing.T) {
+	forEach(t, func(t *testing.T, p program) {
+		if !p.flags {
+			t.Skip("the delimiter is given by a flag")
+		}
+		c := dial(t, p.start(t, oracletest.Options{Args: []string{"-D", "."}}))
+		if _, err := io.WriteString(c, "get a.b\r\nget c:d\r\nstats detail dump\r\nquit\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		got, err := io.ReadAll(c)
+		if want := "END\r\nEND\r\nPREFIX a get 1 hit 0 set 0 del 0\r\nEND\r\n"; err != nil || string(got) != want {
+			t.Errorf("%q, %v; want %q", got, err, want)
+		}
+	})
+}
+
 // frame is a datagram: the header of memcached's UDP protocol, and bytes.
 func frame(id, seq, total, reserved uint16, payload string) []byte {
 	var b []byte

@@ -34,7 +34,7 @@ func table() []option {
 		{'M', "disable-evictions", noArgument, flag(func(o *Options) *bool { return &o.NoEvict })},
 		{'e', "memory-file", needsArgument, func(p *parser, v string) error { return p.text(&p.MemoryFile, v) }},
 		{'k', "lock-memory", noArgument, flag(func(o *Options) *bool { return &o.LockMemory })},
-		{'L', "enable-largepages", noArgument, flag(func(o *Options) *bool { return &o.LargePages })},
+		{'L', "enable-largepages", noArgument, (*parser).largePages},
 		{'f', "slab-growth-factor", needsArgument, (*parser).growthFactor},
 		{'n', "slab-min-size", needsArgument, (*parser).chunkSize},
 		{'C', "disable-cas", noArgument, flag(func(o *Options) *bool { return &o.NoCAS })},
@@ -126,6 +126,12 @@ func (p *parser) threads(v string) error {
 	n, err := p.atoi(v, span{1, maxThreads, "the number of threads must be above 0 and at most 4096"})
 	p.Threads = int(n)
 	return err
+}
+
+func (p *parser) largePages(string) error {
+	p.LargePages = true
+	p.note(p.at, "the memory for items asks for large pages always; the kernel's transparent_hugepage decides")
+	return nil
 }
 
 func (p *parser) reqsPerEvent(v string) (err error) {

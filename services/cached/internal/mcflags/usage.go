@@ -28,7 +28,6 @@ Memory
   -M, --disable-evictions    refuse to store when full, instead of evicting
   -e, --memory-file=FILE     keep the items here over a planned restart
   -k, --lock-memory          keep all memory from being swapped out
-  -L, --enable-largepages    use large pages
 
 Commands
   -A, --enable-shutdown      allow shutdown
@@ -70,6 +69,7 @@ Process
 
 Accepted and checked, without effect (-v says why)
   -f, --slab-growth-factor   -n, --slab-min-size   -R, --max-reqs-per-event   -N, --napi-ids
+  -L, --enable-largepages
   -o hashpower, [no_]hashexpand, hash_algorithm, [no_]slab_reassign, [no_]slab_automove,
      slab_automove_ratio, slab_automove_window, slab_automove_freeratio, slab_sizes, slab_chunk_max,
      no_chunked_items, tail_repair_time, [no_]lru_crawler, lru_crawler_sleep, lru_crawler_tocrawl,
