@@ -77,9 +77,15 @@ func (s *Service) listenRESP() (out []loop.Listener, err error) {
 	}
 	s.redis = resp.NewService(resp.Options{
 		Env: &s.sessions, Version: buildinfo.Read().Version, Auth: s.cfg.Auth != nil && s.cfg.Auth.RESP,
-		Policy: map[bool]string{true: "allkeys-lfu", false: "noeviction"}[s.cfg.Evict], Clients: s.cfg.Connections, Port: port(s.sockets[len(s.sockets)-1].Addr()),
+		Policy: map[bool]string{true: "allkeys-lfu", false: "noeviction"}[s.cfg.Evict], Clients: s.cfg.Connections, Idle: s.cfg.Idle.Std(), Traffic: s.traffic, Port: port(s.sockets[len(s.sockets)-1].Addr()),
 	})
 	return out, nil
+}
+
+// traffic are the counts of all carriers, for Redis's INFO.
+func (s *Service) traffic() resp.Traffic {
+	g, sum := s.gate.Counts(), s.counts()
+	return resp.Traffic{Accepted: g.Total, Rejected: g.Rejected, BytesRead: sum.read, BytesWritten: sum.written}
 }
 
 // limits are the event loops' part of the configuration.

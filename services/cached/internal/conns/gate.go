@@ -9,10 +9,23 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/everup/everup/services/cached/internal/session"
 )
 
 // Refusal is memcached's last word to a connection beyond the limit.
 const Refusal = "ERROR Too many open connections\r\n"
+
+// RefusalRESP is Redis's.
+const RefusalRESP = "-ERR max number of clients reached\r\n"
+
+// RefusalIn is the last word in the protocol that a listener speaks.
+func RefusalIn(p session.Protocol) string {
+	if p == session.RESP {
+		return RefusalRESP
+	}
+	return Refusal
+}
 
 // Gate admits connections up to a limit. At the limit it either refuses more, each with the Refusal (memcached's
 // maxconns_fast, its default), or shuts: nothing is accepted until a connection ends, and the kernel's queue fills.

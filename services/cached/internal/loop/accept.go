@@ -114,7 +114,7 @@ func (l *loop) welcome(fd int32, from uint16) {
 	l.g.acceptOK()
 	id, ok := l.g.gate.Enter()
 	if !ok {
-		unix.Write(int(fd), []byte(conns.Refusal)) // into an empty buffer; if it fails, nothing is lost
+		unix.Write(int(fd), []byte(conns.RefusalIn(l.g.listeners[from].Only))) // into an empty buffer; if it fails, nothing is lost
 		unix.Close(int(fd))
 		return
 	}

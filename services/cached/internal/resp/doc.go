@@ -1,7 +1,7 @@
 // Package resp serves Redis' protocol, RESP version 2, on the items that memcached's clients see too.
 //
-// A connection is a session.Session like those of memcached's protocols: a pure state machine that any carrier can drive. Server is the carrier that
-// comes with it, a goroutine for each connection. Answers are built with redcon's codec; requests are not read with it, because its reader
+// A connection is a session.Session like those of memcached's protocols: a pure state machine; the daemon's event
+// loops carry it. Answers are built with redcon's codec; requests are not read with it, because its reader
 // keeps a request whole, of whatever size, follows the announced number of arguments without having them, and fails on lengths below zero.
 //
 // # Bounds

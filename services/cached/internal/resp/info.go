@@ -76,12 +76,12 @@ func infoMemory(s *Service, st *engine.Stats, line func(string, any)) {
 }
 
 func infoStats(s *Service, st *engine.Stats, line func(string, any)) {
-	c := &s.counts
-	line("total_connections_received", c.Accepted.Load())
-	line("total_commands_processed", c.Commands.Load())
-	line("total_net_input_bytes", c.BytesRead.Load())
-	line("total_net_output_bytes", c.BytesWritten.Load())
-	line("rejected_connections", c.Rejected.Load())
+	t := s.o.Traffic()
+	line("total_connections_received", t.Accepted)
+	line("total_commands_processed", s.counts.Commands.Load())
+	line("total_net_input_bytes", t.BytesRead)
+	line("total_net_output_bytes", t.BytesWritten)
+	line("rejected_connections", t.Rejected)
 	line("expired_keys", st.Reclaimed)
 	line("evicted_keys", st.Evictions)
 	line("keyspace_hits", st.Counts[engine.GetHits])

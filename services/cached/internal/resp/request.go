@@ -171,7 +171,6 @@ func (c *conn) run(in []byte, n int, out *session.Out) (int, session.Next, bool)
 func (c *conn) done() {
 	c.peer.Meter.End(c.cmd.meter)
 	c.svc.counts.Commands.Add(1)
-	c.svc.counts.ByCmd[c.cmd.meter].Add(1)
 	c.client.last.Store(c.env.Clock.Now())
 	c.client.command.Store(c.cmd)
 }

@@ -8,39 +8,64 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/everup/everup/services/cached/internal/conns"
 	"github.com/everup/everup/services/cached/internal/engine"
+	"github.com/everup/everup/services/cached/internal/loop"
+	"github.com/everup/everup/services/cached/internal/session"
 	"github.com/everup/everup/shared/labtest"
 )
 
-// startServe serves on a TCP port until the test ends.
-func startServe(t *testing.T, o Options) (svc *Service, address string) {
+// carried is the protocol on the daemon's event loops.
+type carried struct {
+	*Service
+	*loop.Group
+	address string
+}
+
+// startServe serves on a TCP port until the test ends, at most clients connections.
+func startServe(t *testing.T, o Options, clients int, write time.Duration) carried {
 	t.Helper()
 	labtest.LeakCheck(t)
-	if o.Env == nil {
-		o.Env = newEnv(t, engine.Options{Memory: 1 << 30, MaxItem: 64 << 20})
-		o.Env.Clock.Set(time.Now().Unix())
-	}
+	o.Env = newEnv(t, engine.Options{Memory: 1 << 30, MaxItem: 64 << 20})
+	o.Env.Clock.Set(time.Now().Unix())
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	svc = NewService(o)
+	t.Cleanup(func() { ln.Close() })
+	r := carried{Service: NewService(o), address: ln.Addr().String()}
+	r.Group, err = loop.New(loop.Options{
+		Threads: 2, Listeners: []loop.Listener{{Net: ln, Only: session.RESP}}, Env: o.Env, Gate: conns.NewGate(clients, true),
+		Factory: func(_ byte, p *session.Peer) session.Session { return r.Session(p) }, Limits: loop.Limits{Write: write},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error)
-	go func() { done <- svc.Serve(ctx, ln) }()
+	go func() { done <- r.Run(ctx) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil {
-			t.Errorf("Serve: %v", err)
+			t.Errorf("Run: %v", err)
 		}
-		if n := svc.Connected(); n != 0 {
+		if n := r.Connected(); n != 0 {
 			t.Errorf("%d connections are left", n)
 		}
 	})
-	return svc, ln.Addr().String()
+	return r
+}
+
+// sum adds a count of all loops.
+func (r carried) sum(of func(*session.LoopCount) *atomic.Uint64) (n uint64) {
+	for _, c := range r.Group.Counts() {
+		n += of(c).Load()
+	}
+	return n
 }
 
 func dial(t *testing.T, address string) (net.Conn, *bufio.Reader) {
@@ -69,8 +94,8 @@ func ask(t *testing.T, c net.Conn, r *bufio.Reader, words ...string) string {
 }
 
 func TestServeCarriesLongValues(t *testing.T) {
-	svc, address := startServe(t, Options{})
-	c, r := dial(t, address)
+	svc := startServe(t, Options{}, 10, 0)
+	c, r := dial(t, svc.address)
 	value := strings.Repeat("0123456789abcdef", 1<<20) // 16 MiB
 	if got := ask(t, c, r, "SET", "k", value); got != "+OK\r\n" {
 		t.Fatalf("SET: %q", got)
@@ -78,72 +103,38 @@ func TestServeCarriesLongValues(t *testing.T) {
 	if got := ask(t, c, r, "GET", "k"); got != "$16777216\r\n"+value+"\r\n" {
 		t.Errorf("GET answers %d bytes", len(got))
 	}
-	if got := svc.Counts().BytesRead.Load(); got < 16<<20 {
-		t.Errorf("%d bytes read", got)
-	}
 }
 
 // TestSlowReaderHoldsLittle asks for 1 GiB and reads none of it.
 func TestSlowReaderHoldsLittle(t *testing.T) {
-	svc, address := startServe(t, Options{WriteTimeout: 300 * time.Millisecond})
-	c, r := dial(t, address)
+	svc := startServe(t, Options{}, 10, time.Second)
+	c, r := dial(t, svc.address)
 	if got := ask(t, c, r, "SET", "k", strings.Repeat("v", 1<<20)); got != "+OK\r\n" {
 		t.Fatalf("SET: %q", got)
 	}
-	before := svc.Counts().BytesWritten.Load()
 	if _, err := c.Write(request(append([]string{"MGET"}, strings.Fields(strings.Repeat("k ", 1024))...)...)); err != nil {
 		t.Fatal(err)
 	}
 	labtest.Eventually(t, 10*time.Second, "the slow reader is dropped", func() error {
-		if svc.Counts().SlowReaders.Load() == 0 || svc.Connected() > 0 {
+		if svc.sum(func(c *session.LoopCount) *atomic.Uint64 { return &c.SlowReaders }) == 0 || svc.Connected() > 0 {
 			return io.ErrNoProgress
 		}
 		return nil
 	})
-	if n := svc.Counts().BytesWritten.Load() - before; n > 64<<20 {
+	if n := svc.sum(func(c *session.LoopCount) *atomic.Uint64 { return &c.BytesWritten }); n > 64<<20 {
 		t.Errorf("%d bytes were written to a client that does not read", n)
 	}
 }
 
 func TestConnectionLimit(t *testing.T) {
-	svc, address := startServe(t, Options{Clients: 1})
-	c, r := dial(t, address)
+	svc := startServe(t, Options{}, 1, 0)
+	c, r := dial(t, svc.address)
 	if got := ask(t, c, r, "PING"); got != "+PONG\r\n" {
 		t.Fatalf("PING: %q", got)
 	}
-	second, _ := dial(t, address)
+	second, _ := dial(t, svc.address)
 	if got, _ := io.ReadAll(second); string(got) != "-ERR max number of clients reached\r\n" {
 		t.Errorf("the second connection got %q", got)
-	}
-	if n := svc.Counts().Rejected.Load(); n != 1 {
-		t.Errorf("%d rejected, want 1", n)
-	}
-}
-
-func TestIdleIsClosed(t *testing.T) {
-	svc, address := startServe(t, Options{Idle: 50 * time.Millisecond})
-	c, _ := dial(t, address)
-	if got, err := io.ReadAll(c); len(got) > 0 || err != nil {
-		t.Errorf("an idle connection got %q, %v; want a close", got, err)
-	}
-	if n := svc.Counts().IdleKicks.Load(); n != 1 {
-		t.Errorf("%d idle connections closed, want 1", n)
-	}
-}
-
-func TestServeEndsWithItsListener(t *testing.T) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	svc := NewService(Options{Env: newEnv(t, engine.Options{})})
-	done := make(chan error)
-	go func() { done <- svc.Serve(context.Background(), ln) }()
-	if err := ln.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if err := <-done; err == nil {
-		t.Error("Serve returned nil although nobody asked it to end")
 	}
 }
 
@@ -159,7 +150,7 @@ func redisCLI(t *testing.T, address string, args ...string) string {
 }
 
 func TestRedisCLI(t *testing.T) {
-	_, address := startServe(t, Options{Password: "secret"})
+	address := startServe(t, Options{Password: "secret"}, 10, 0).address
 	f := func(want string, args ...string) {
 		t.Helper()
 		if got := redisCLI(t, address, append([]string{"--no-auth-warning", "-a", "secret"}, args...)...); got != want {
@@ -180,8 +171,8 @@ func TestRedisCLI(t *testing.T) {
 
 func TestRedisBenchmark(t *testing.T) {
 	labtest.Needs(t, "redis-benchmark")
-	svc, address := startServe(t, Options{})
-	_, port, _ := net.SplitHostPort(address)
+	svc := startServe(t, Options{}, 100, 0)
+	_, port, _ := net.SplitHostPort(svc.address)
 	const n = 5000
 	for _, depth := range []string{"1", "16"} {
 		out, err := exec.Command("redis-benchmark", "-p", port, "-n", strconv.Itoa(n), "-c", "20", "-P", depth, "-t", "ping,set,get,incr,mset", "-q").CombinedOutput()
@@ -190,7 +181,7 @@ func TestRedisBenchmark(t *testing.T) {
 		}
 		t.Logf("depth %s: %s", depth, strings.ReplaceAll(string(out), "\r", "\n"))
 	}
-	if got := svc.Counts().Commands.Load(); got < 2*6*n {
+	if got := svc.Service.Counts().Commands.Load(); got < 2*6*n {
 		t.Errorf("%d commands counted, want %d or more", got, 2*6*n)
 	}
 }

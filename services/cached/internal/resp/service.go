@@ -20,23 +20,23 @@ type Options struct {
 	Policy   string // what CONFIG GET maxmemory-policy says; empty: allkeys-lru
 	Port     int    // what INFO says as tcp_port
 
-	Clients      int           // most connections at once; 0: 10 000
-	Idle         time.Duration // a connection silent for so long is closed; 0: never
-	WriteTimeout time.Duration // longest wait for a client to take its answers; 0: 30 s
+	Clients int           // most connections at once, as INFO and CONFIG GET say; 0: 10 000
+	Idle    time.Duration // after which a silent connection is closed, as CONFIG GET says
+	// Traffic are the carrier's counts, for INFO; nil: zeros.
+	Traffic func() Traffic
 
 	// UnixMilli is the time in milliseconds, which expiry times count from; nil: the system's.
 	UnixMilli func() int64
 }
 
+// Traffic are counts of the carrier.
+type Traffic struct{ Accepted, Rejected, BytesRead, BytesWritten uint64 }
+
 // Counts are the service's counters.
 type Counts struct {
 	Accepted                          atomic.Uint64 // connections that got a session
-	Rejected, AcceptErrors            atomic.Uint64 // by Serve: beyond the limit; for want of descriptors
-	IdleKicks, SlowReaders            atomic.Uint64 // by Serve
 	Commands, Unknown, ProtocolErrors atomic.Uint64
 	AuthErrors                        atomic.Uint64
-	ByCmd                             [session.NumCmd]atomic.Uint64
-	BytesRead, BytesWritten           atomic.Uint64
 }
 
 // Service is what all connections share. Safe for concurrent use.
@@ -65,8 +65,8 @@ func NewService(o Options) *Service {
 	if o.Clients <= 0 {
 		o.Clients = 10_000
 	}
-	if o.WriteTimeout <= 0 {
-		o.WriteTimeout = 30 * time.Second
+	if o.Traffic == nil {
+		o.Traffic = func() Traffic { return Traffic{} }
 	}
 	if o.Policy == "" {
 		o.Policy = "allkeys-lru"
