@@ -38,10 +38,13 @@ func (sh *shard) emptiest(suits func(pg *page, n uint32) bool) uint32 {
 
 // bound reports whether a page holds a chunk that can neither be moved nor evicted.
 func (sh *shard) bound(n uint32) (bound bool) {
-	if sh.held != 0 && sh.held>>sh.pageBits == n {
-		return true
-	}
-	sh.walk(n, func(h, _ uint32) { bound = bound || sh.fixed(h) })
+	sh.walk(n, func(h, _ uint32) {
+		item := h
+		if sh.kind(h) == kindPiece {
+			item = sh.piece(h).item
+		}
+		bound = bound || sh.fixed(h) || item == sh.held
+	})
 	return bound
 }
 

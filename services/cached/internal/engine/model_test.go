@@ -343,7 +343,11 @@ func newModel(t testing.TB, o Options, seed uint64, keys int, sizes func(*rand.R
 		t.Fatal(err)
 	}
 	m := &model{TB: t, s: s, rnd: rand.New(rand.NewPCG(seed, 1)), now: 1_000_000, items: map[string]modelItem{}, keys: keys, sizes: sizes}
-	t.Cleanup(func() { m.s.Close() })
+	t.Cleanup(func() {
+		if !t.Failed() { // a failure may have left a lock taken
+			m.s.Close()
+		}
+	})
 	return m
 }
 

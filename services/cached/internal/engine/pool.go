@@ -50,6 +50,7 @@ type pool struct {
 	overhead int64    // bytes of tables beside the pages
 	shards   int
 	full     atomic.Bool
+	excess   atomic.Bool  // more pages are in use than the limit leaves
 	fair     atomic.Int32 // pages that each shard may have when all want more
 }
 
@@ -74,6 +75,7 @@ func (p *pool) adjust() (over int) {
 
 func (p *pool) noteFull() {
 	p.full.Store(p.held >= p.limit)
+	p.excess.Store(p.held > p.limit)
 	p.fair.Store(int32(max(p.limit-1, 0) / p.shards))
 }
 
@@ -84,11 +86,11 @@ func (p *pool) chill(n uint32) {
 }
 
 // charge adds to the memory that tables need beside the pages.
-func (p *pool) charge(bytes int64) (over int) {
+func (p *pool) charge(bytes int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.overhead += bytes
-	return p.adjust()
+	p.adjust()
 }
 
 // over is the number of pages in use beyond the limit.

@@ -43,6 +43,7 @@ type shard struct {
 // needs just that; otherwise h is 0.
 func (sh *shard) evictOne() (h, units uint32, ok bool) {
 	h = sh.policy.Victim()
+	sh.charge()
 	if h != 0 && h == sh.held {
 		if !sh.spare {
 			hash := sh.Hash(h)
@@ -164,18 +165,21 @@ const policyStep = 32 << 10
 // dues is what should be charged for the policy's tables.
 func (sh *shard) dues() int64 { return (sh.policy.Bytes() + 2*policyStep - 1) &^ (policyStep - 1) }
 
-// audited reports whether the memory of the policy's tables is charged as it is.
-func (sh *shard) audited() bool { return sh.dues() == sh.charged }
+// audited reports whether the memory of the policy's tables is charged as it is, and pages are within the limit.
+func (sh *shard) audited() bool { return sh.dues() == sh.charged && !sh.pool.excess.Load() }
 
-// audit charges the memory of the policy's tables when it has changed, before they can need more than was charged.
-func (sh *shard) audit() {
-	want := sh.dues()
-	if want == sh.charged {
-		return
+// charge accounts for the memory of the policy's tables when it has changed, before they can need more than was charged.
+func (sh *shard) charge() {
+	if want := sh.dues(); want != sh.charged {
+		sh.pool.charge(want - sh.charged)
+		sh.charged = want
 	}
-	over := sh.pool.charge(want - sh.charged)
-	sh.charged = want
-	for ; over > 0 && sh.vacate(!sh.store.o.NoEvict); over-- {
+}
+
+// audit charges for the policy's tables and gives up the pages that this takes, or other shards' where none of this one's can go.
+func (sh *shard) audit() {
+	sh.charge()
+	for sh.pool.excess.Load() && (sh.vacate(!sh.store.o.NoEvict) || sh.store.borrow(sh)) {
 	}
 }
 
