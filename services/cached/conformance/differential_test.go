@@ -89,6 +89,9 @@ func TestDifferencesExist(t *testing.T) {
 			t.Skip("memcached does not differ from itself")
 		}
 		for _, d := range oracletest.Differences() {
+			if d.Pipelined {
+				continue // it comes of how bytes arrive, and either may show it
+			}
 			t.Run(d.Name, func(t *testing.T) {
 				asked := 0
 				for _, kind := range p.kinds {

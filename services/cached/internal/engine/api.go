@@ -133,6 +133,7 @@ type Value struct {
 	Flags   uint32
 	Expires int64  // Unix seconds, Never, or a time that has passed
 	CAS     uint64 // 0: the next one of the store's counter
+	Coded   bool   // the client gave the key in base64, and is shown it so
 }
 
 // ItemSize is an item's size as memcached counts it: 48 bytes of header, 8 of CAS, the key and a NUL, 4 of flags when they are

@@ -87,6 +87,7 @@ const (
 	slackMask  = 3 << slackShift
 	arriving   = 1 << 5 // loose, and a Pending owns it
 	listed     = 1 << 6 // only while a file is read
+	coded      = 1 << 7 // the key was given in base64
 )
 
 // keyAt is where the key begins, by bits 3 to 6 of the shape.

@@ -117,6 +117,7 @@ func (r *Ref) Commit(p *Pending, v Value) error {
 	sh.arrived(h)
 	b := blank{key: r.key, flags: v.Flags, expires: v.Expires, cas: sh.store.number(v.CAS)}
 	sh.fillFields(h, &b)
+	sh.item(h).mark(coded, v.Coded)
 	sh.item(h).used = uint32(sh.now)
 	if !sh.ready() {
 		sh.discard(h)

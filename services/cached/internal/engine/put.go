@@ -12,6 +12,14 @@ type blank struct {
 	marks   uint8
 }
 
+// marks are those of a new item.
+func (v *Value) marks() uint8 {
+	if v.Coded {
+		return coded
+	}
+	return 0
+}
+
 // wide reports whether a number needs more than 48 bits.
 func wide(cas uint64) bool { return cas>>48 != 0 }
 
@@ -66,7 +74,7 @@ func (r *Ref) Put(v Value, data []byte) error {
 	if err := sh.store.fits(len(r.key), len(data), v.Flags); err != nil {
 		return err
 	}
-	b := blank{key: r.key, vlen: len(data), flags: v.Flags, expires: v.Expires, cas: sh.store.number(v.CAS)}
+	b := blank{key: r.key, vlen: len(data), flags: v.Flags, expires: v.Expires, cas: sh.store.number(v.CAS), marks: v.marks()}
 	shape := sh.shapeOf(&b)
 	n := int(keyAt[shape>>3&15]) + len(b.key) + len(data)
 	if n <= sh.oneChunk && r.overwrite(shape, &b, data, n) {

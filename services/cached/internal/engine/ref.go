@@ -77,6 +77,9 @@ func (r *Ref) Stale() bool { return r.item().is(stale) }
 // Won reports whether a client was given the item to rewrite, by MarkWon.
 func (r *Ref) Won() bool { return r.item().is(won) }
 
+// Coded reports whether the item was stored under a key given in base64: Value.Coded.
+func (r *Ref) Coded() bool { return r.item().is(coded) }
+
 // Size is the item's size as memcached counts it.
 func (r *Ref) Size() int { return r.sh.size(r.h) }
 

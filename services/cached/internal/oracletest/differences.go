@@ -81,11 +81,6 @@ func textDifferences() []Difference {
 			Sent: matches(`(?m)^ *ma [^\n]* T`),
 		},
 		{
-			Name: "binary keys",
-			Why:  "The k of a reply is base64 when the request's key was; memcached's when the key of the command that stored the item was.",
-			Sent: matches(`(?m)^ *m[gsdae] [^\n]* b`),
-		},
-		{
 			Name: "flag E",
 			Why:  "The meta flag E, which sets the CAS, came after 1.6.18.",
 			Sent: matches(`(?m)^ *m[gsda] [^\n]* E\d`),
@@ -94,11 +89,6 @@ func textDifferences() []Difference {
 			Name: "flag x of md",
 			Why:  "The flag x of md, which empties an item, came after 1.6.18.",
 			Sent: matches(`(?m)^ *md [^\n]* x`),
-		},
-		{
-			Name: "flag C of mg",
-			Why:  "With the flag C of mg the value is left out when the CAS is the given one; 1.6.18 takes the flag and does nothing.",
-			Sent: matches(`(?m)^ *mg [^\n]* C\d`),
 		},
 		{
 			Name: "append vivify",

@@ -109,7 +109,7 @@ func appendMetadump(b []byte, r *engine.Ref) []byte {
 
 func appendMgdump(b []byte, r *engine.Ref) []byte {
 	b = append(b, "mg "...)
-	if plainKey(r.Key()) {
+	if !r.Coded() && plainKey(r.Key()) {
 		b = append(b, r.Key()...)
 	} else {
 		b = append(base64.StdEncoding.AppendEncode(b, r.Key()), " b"...)

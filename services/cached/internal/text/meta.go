@@ -84,7 +84,7 @@ func (t *turn) metaSet(header int) session.Next {
 		return going
 	}
 	w.key, t.noreply = f.key, f.quiet
-	w.store.Value = engine.Value{Flags: f.flags, Expires: f.touchAt, CAS: f.cas}
+	w.store.Value = engine.Value{Flags: f.flags, Expires: f.touchAt, CAS: f.cas, Coded: f.binary}
 	return t.write(&w, header)
 }
 

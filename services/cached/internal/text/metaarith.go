@@ -102,7 +102,7 @@ func (t *turn) metaNumber(r *engine.Ref, f *metaFlags, n uint64, created, hide b
 			}
 			b = append(append(b, ' '), w...)
 		case 'k':
-			b = appendKey(b, f.key, f.binary)
+			b = appendKey(b, f.key, r.Coded() || created && f.binary)
 		}
 	}
 	if f.value {
@@ -134,7 +134,7 @@ func (t *turn) metaDebug() session.Next {
 	r.Count(engine.CmdMeta)
 	t.stacked = true
 	if r.Found() {
-		t.buf = t.appendDebug(t.buf, &r, binary)
+		t.buf = t.appendDebug(t.buf, &r)
 	} else {
 		t.buf = append(t.buf, "EN\r\n"...)
 	}
@@ -145,9 +145,9 @@ func (t *turn) metaDebug() session.Next {
 
 // appendDebug appends what is known of r's item. The expiry is given as memcached gives it: seconds since it, so that what
 // is still to come is negative, and what never expires is as what expires in a second.
-func (t *turn) appendDebug(b []byte, r *engine.Ref, binary bool) []byte {
+func (t *turn) appendDebug(b []byte, r *engine.Ref) []byte {
 	b = append(b, "ME "...)
-	if binary {
+	if r.Coded() {
 		b = base64.StdEncoding.AppendEncode(b, r.Key())
 	} else {
 		b = append(b, r.Key()...)

@@ -148,7 +148,7 @@ func (t *turn) metaFields(b []byte, r *engine.Ref, f *metaFlags, created bool) (
 			}
 			b = append(append(b, ' '), w...)
 		case 'k':
-			b = appendKey(b, f.key, f.binary)
+			b = appendKey(b, f.key, r.Coded())
 		}
 	}
 	return b, won, true
