@@ -133,8 +133,10 @@ func tag(name string) (n uint64) {
 
 // tellExposed warns of listeners beyond loopback where nobody is asked who they are.
 func (s *Service) tellExposed() {
+	const what = "listeners beyond loopback without authentication"
 	if open := s.cfg.Open(); len(open) > 0 {
-		s.exposed.Warn("listeners beyond loopback without authentication: "+join(open), "set auth or mtls:, or let only trusted networks through to them")
+		s.env.Log.Warn().Strs("listeners", open).Msg(what)
+		s.exposed.Warn(what+": "+join(open), "set auth or mtls:, or let only trusted networks through to them")
 		return
 	}
 	s.exposed.OK()
