@@ -111,6 +111,7 @@ func open(c *Config, env *daemon.Env, f front) (_ *Service, err error) {
 			return nil, err
 		}
 	}
+	s.sortBound()
 	s.tellExposed()
 	s.announce()
 	s.register()

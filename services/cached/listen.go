@@ -1,8 +1,10 @@
 package cached
 
 import (
+	"cmp"
 	"io/fs"
 	"net"
+	"slices"
 	"strconv"
 
 	"github.com/everup/everup/services/cached/internal/binary"
@@ -33,6 +35,21 @@ func (s *Service) listen(name string, e config.Endpoint) (net.Listener, error) {
 	s.closers = append(s.closers, func() { ln.Close() })
 	s.bound = append(s.bound, bound{Endpoint: e, addr: ln.Addr()})
 	return ln, nil
+}
+
+// sortBound brings what is bound into the configuration's order, which the carriers do not keep: memcached's protocols, RESP, UDP.
+func (s *Service) sortBound() {
+	kind := func(b bound) int {
+		switch {
+		case b.udp:
+			return 2
+		case b.Protocol == "resp":
+			return 1
+		}
+		return 0
+	}
+	place := func(b bound) int { return slices.Index(s.cfg.Listen, b.Endpoint) } // equal ones are in order already
+	slices.SortStableFunc(s.bound, func(a, b bound) int { return cmp.Or(kind(a)-kind(b), place(a)-place(b)) })
 }
 
 // openPlain binds the listeners without TLS and makes their event loops.
