@@ -3,7 +3,6 @@ package cached
 import (
 	"context"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"strings"
@@ -108,27 +107,7 @@ func TestDrainEndsClients(t *testing.T) {
 			in := start(t, idle)
 			silent, busy := in.dial(t), in.dial(t)
 			silent.ask("version\r\n", "VERSION "+stats.Version)
-			asked := make(chan error, 1)
-			began := make(chan struct{})
-			go func() {
-				for n := 0; ; n++ {
-					if _, err := io.WriteString(busy, "get a\r\n"); err != nil {
-						asked <- nil
-						return
-					}
-					if line, err := busy.r.ReadString('\n'); err != nil {
-						asked <- nil
-						return
-					} else if line != "END\r\n" {
-						asked <- fmt.Errorf("read %q", line)
-						return
-					}
-					if n == 10 {
-						close(began)
-					}
-				}
-			}()
-			<-began
+			asked := keepAsking(busy)
 			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 			defer cancel()
 			if err := in.Service().Drain(ctx); err != nil {

@@ -76,7 +76,11 @@ func (s *Service) openPlain() error {
 		Threads: threads(c), Listeners: listeners, Factory: s.factory(), Env: &s.sessions, Gate: s.gate,
 		Limits: s.limits(c), Hooks: loop.Hooks{Accept: s.acceptState, Bug: s.bug},
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	s.closers = append(s.closers, s.loops.Close)
+	return nil
 }
 
 // listenRESP binds the listeners of Redis's protocol, which the same event loops carry.

@@ -78,7 +78,7 @@ func (o *observer) estimates(limit int64) []Estimate {
 	for _, f := range factors {
 		sizes = append(sizes, int64(f*float64(limit)))
 	}
-	var out []Estimate
+	out := []Estimate{}
 	for i, p := range o.curve.Points(sizes...) {
 		out = append(out, Estimate{Factor: factors[i], Point: p})
 	}

@@ -28,34 +28,55 @@ const patience = 30 * time.Second
 // instance is a cached that runs in this process.
 type instance struct {
 	*daemon.Instance[Config]
-	addr, file, fixed, socket string
-	stop                      func() // and wait for the end
+	addr, file, socket string
+	fixed, tail        string // of the configuration
+	stop               func() // and wait for the end
 }
 
 // start runs cached with the given tail of a configuration until the test ends.
 func start(t *testing.T, tail string) *instance {
 	t.Helper()
+	labtest.LeakCheck(t)
 	return startNode(t, "n1", tail)
 }
 
 // startNode is start for a node of a fleet.
 func startNode(t *testing.T, node, tail string) *instance {
 	t.Helper()
-	labtest.LeakCheck(t)
+	in := prepared(t, node, tail)
+	in.run(t)
+	return in
+}
+
+// prepared is an instance that does not run yet, so that the test can change fixed.
+func prepared(t *testing.T, node, tail string) *instance {
+	t.Helper()
 	dir := t.TempDir()
-	in := &instance{addr: labtest.FreeAddr(t), file: filepath.Join(dir, "cached.yaml"), socket: filepath.Join(dir, "sock")}
+	in := &instance{addr: labtest.FreeAddr(t), file: filepath.Join(dir, "cached.yaml"), socket: filepath.Join(dir, "sock"), tail: tail}
 	in.fixed = fmt.Sprintf("node: %s\nstate: %s/state\nadmin: {socket: %s}\nlisten: ['%s']\n", node, dir, in.socket, in.addr)
-	in.configure(t, tail)
+	return in
+}
+
+// open makes the daemon of the instance, which then serves nothing yet.
+func (in *instance) open(t *testing.T) error {
+	t.Helper()
+	in.configure(t, in.tail)
 	load := func() (daemon.Loaded[Config], error) {
 		c := new(Config)
 		doc, err := conf.Load(in.file, c, conf.Options{})
 		return daemon.Loaded[Config]{Config: c, Doc: doc}, err
 	}
 	l, err := load()
-	if err != nil {
-		t.Fatal(err)
+	if err == nil {
+		in.Instance, err = daemon.New(Spec(), l, load, io.Discard)
 	}
-	if in.Instance, err = daemon.New(Spec(), l, load, io.Discard); err != nil {
+	return err
+}
+
+// run runs the instance until the test ends.
+func (in *instance) run(t *testing.T) {
+	t.Helper()
+	if err := in.open(t); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -68,7 +89,6 @@ func startNode(t *testing.T, node, tail string) *instance {
 		}
 	})
 	t.Cleanup(in.stop)
-	return in
 }
 
 func (in *instance) configure(t *testing.T, tail string) {

@@ -84,6 +84,9 @@ func (g *Group) release() {
 	g.closeListeners()
 }
 
+// Close releases what New opened, for a group that will not run; after Run it does nothing.
+func (g *Group) Close() { g.release() }
+
 // Run serves until ctx ends, then cuts what is left and returns when every goroutine has ended. Call it once, also after a Drain.
 // Its error is that of a loop that could not go on.
 func (g *Group) Run(ctx context.Context) error {
