@@ -152,6 +152,24 @@ func TestReadmeMetrics(t *testing.T) {
 	same(t, "metrics", document, all(`[({]"([a-z_]+)", (?:"[A-Z]|evictions,|expired,)`, string(b)))
 }
 
+// ARCHITECTURE.md's picture of cached has every package.
+func TestArchitecture(t *testing.T) {
+	b, err := os.ReadFile("../../ARCHITECTURE.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	picture := between(t, string(b), "\nservices/cached ", "\n```")
+	dirs, err := os.ReadDir("internal")
+	if err != nil || len(dirs) == 0 {
+		t.Fatal(err)
+	}
+	for _, d := range dirs {
+		if !regexp.MustCompile(`\b` + d.Name() + `\b`).MatchString(picture) {
+			t.Errorf("the picture of cached lacks internal/%s", d.Name())
+		}
+	}
+}
+
 // The list of Redis's commands is what a client is told.
 func TestReadmeCommands(t *testing.T) {
 	addr := labtest.FreeAddr(t)
