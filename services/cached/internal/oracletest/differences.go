@@ -166,9 +166,21 @@ func anyPacket(sent []byte, match func(Packet) bool) bool {
 	return false
 }
 
-// incomparable matches text whose answers hold the process's own figures, come when a background thread gets to it, or change
+// incomparable says whether answers cannot be compared: some are the process's own, and a line of more than 2 KiB that is no get is
+// refused or ends the connection by whether its end was read with it.
+func incomparable(sent []byte) bool {
+	for line := range bytes.Lines(sent) {
+		line = bytes.TrimLeft(line, " ")
+		if len(line) > 2048 && !bytes.HasPrefix(line, []byte("get ")) && !bytes.HasPrefix(line, []byte("gets ")) {
+			return true
+		}
+	}
+	return ownFigures(sent)
+}
+
+// ownFigures matches text whose answers hold the process's own figures, come when a background thread gets to it, or change
 // the server for all that follows.
-var incomparable = matches(`(?i)stats|watch|lru|slabs|cache_memlimit|shutdown|extstore|flush_all +[1-9]`)
+var ownFigures = matches(`(?i)stats|watch|lru|slabs|cache_memlimit|shutdown|extstore|flush_all +[1-9]`)
 
 // refusal is what a get with an over-long key is answered.
 var refusal = []byte("CLIENT_ERROR bad command line format\r\n")

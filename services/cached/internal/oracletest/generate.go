@@ -44,6 +44,10 @@ func Generate(k Kind, seed uint64) Sequence {
 	return s
 }
 
+// wholeLine is the length from which Split leaves a line in one piece: whether one of more than 2 KiB is taken or ends the connection
+// depends on whether its end has come, for memcached as for cached.
+const wholeLine = 1000
+
 // Split divides b at random into writes; the same seed gives the same ones.
 func Split(b []byte, seed uint64) (writes [][]byte) {
 	r := rand.New(rand.NewPCG(seed, 2))
@@ -52,6 +56,9 @@ func Split(b []byte, seed uint64) (writes [][]byte) {
 	}
 	for len(b) > 0 {
 		n := 1 + r.IntN(min(len(b), 1+r.IntN(200)))
+		if line := bytes.IndexByte(b, '\n') + 1; line > wholeLine && n < line {
+			n = line
+		}
 		writes, b = append(writes, b[:n]), b[n:]
 	}
 	return writes
