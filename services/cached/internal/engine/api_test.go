@@ -2,6 +2,7 @@ package engine
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -480,15 +481,11 @@ func TestFlood(t *testing.T) {
 	s := newStoreT(t, Options{Memory: 1 << 20, Shards: 1})
 	put(t, s, "first", Value{}, nil)
 	lines := s.shards[0].index.cur.n
-	type pair struct{ first, second uint32 }
-	byLine := map[pair][]string{}
 	var keys []string
-	for i := 0; len(keys) < 3*lineSlots; i++ {
-		k := fmt.Sprint("flood", i)
-		p, q := positions(hashOf([]byte(k), s.o.Seed))
-		at := pair{scale(p, lines), scale(q, lines)}
-		if byLine[at] = append(byLine[at], k); len(byLine[at]) > len(keys) {
-			keys = byLine[at]
+	for i, b := uint64(0), []byte("flood---"); len(keys) < 3*lineSlots; i++ {
+		k := binary.LittleEndian.AppendUint64(b, i)
+		if p, q := positions(hashOf(k, s.o.Seed)); scale(p, lines) == 7 && scale(q, lines) == 9 {
+			keys = append(keys, string(k))
 		}
 	}
 	for i, k := range keys {

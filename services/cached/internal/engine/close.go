@@ -6,17 +6,6 @@ import (
 	"github.com/zeebo/xxh3"
 )
 
-// keeper is a policy that keeps more over a restart than the order of the items.
-type keeper interface {
-	// Each calls f for every item, in an order in which Adopt rebuilds the policy.
-	Each(f func(h uint32))
-	// AppendState appends what LoadState needs besides the items and their nodes.
-	AppendState(b []byte) []byte
-	LoadState(b []byte) error
-	// Adopt takes in an item whose node is as it was.
-	Adopt(h uint32)
-}
-
 // Close ends the use of the store: with Options.File it leaves the items there for the next New. The caller has ended all other use,
 // also of Pinned and Pending values. A second call does nothing.
 func (s *Store) Close() error {
@@ -113,19 +102,13 @@ func (sh *shard) anyFixed() (found uint32) {
 	return 0
 }
 
-// image fills in what the tables say of the shard. The policy is of no use afterwards.
+// image fills in what the tables say of the shard.
 func (sh *shard) image(im *shardImage) {
 	x := &sh.index
 	*im = shardImage{curN: x.cur.n, nextN: x.next.n, front: x.front, cur: x.cur.dir, next: x.next.dir, items: uint32(x.items)}
 	im.order = make([]uint32, 0, x.items)
-	if keep, ok := any(sh.policy).(keeper); ok {
-		keep.Each(func(h uint32) { im.order = append(im.order, h) })
-		im.policy = keep.AppendState(nil)
-		return
-	}
-	for h := sh.policy.Victim(); h != 0; h = sh.policy.Victim() {
-		im.order = append(im.order, h)
-	}
+	sh.policy.Each(func(h uint32) { im.order = append(im.order, h) })
+	im.policy = sh.policy.AppendState(nil)
 }
 
 // unitShift is the shift of the unit of handles.

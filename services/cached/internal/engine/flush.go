@@ -99,7 +99,7 @@ func (sh *shard) reset() {
 	for i := range sh.class {
 		sh.class[i].Items, sh.class[i].Bytes = 0, 0
 	}
-	sh.policy = sh.store.newPolicy()
+	sh.policy.Reset()
 	sh.budget()
 }
 

@@ -102,8 +102,8 @@ type shardImage struct {
 	curN, nextN, front uint32
 	cur, next          []uint32
 	items              uint32
-	order              []uint32 // items as the policy would evict them
-	policy             []byte   // what else it wants to keep
+	order              []uint32 // items in the policy's order
+	policy             []byte   // what else it keeps
 }
 
 func (t *tables) encode() []byte {

@@ -336,16 +336,13 @@ func (sh *shard) restoreLong(h uint32, c *census) error {
 	return nil
 }
 
-// restorePolicy admits the items in the order that close has written, oldest first.
+// restorePolicy rebuilds the policy: its tables, then its queues, whose order is listed beside the nodes and not trusted to their links.
 func (sh *shard) restorePolicy(im *shardImage) error {
 	if len(im.order) != sh.index.items {
 		return errors.New("the order of the items is malformed")
 	}
-	keep, _ := any(sh.policy).(keeper)
-	if keep != nil && len(im.policy) > 0 {
-		if err := keep.LoadState(im.policy); err != nil {
-			return fmt.Errorf("policy: %w", err)
-		}
+	if err := sh.policy.LoadState(im.policy); err != nil {
+		return err
 	}
 	for left := im.order; len(left) > 0; {
 		l := line{n: uint8(min(len(left), lineSlots))}
@@ -362,11 +359,7 @@ func (sh *shard) restorePolicy(im *shardImage) error {
 				return errChunk
 			}
 			sh.item(h).mark(listed, false)
-			if keep != nil && len(im.policy) > 0 {
-				keep.Adopt(h)
-			} else {
-				sh.policy.Admit(h, sh.Hash(h))
-			}
+			sh.policy.Adopt(h)
 		}
 	}
 	return nil
