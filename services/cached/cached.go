@@ -153,8 +153,10 @@ func (s *Service) openStore() error {
 		return err
 	}
 	s.store = store
+	// What the first second brings counts, too.
 	st := store.Stats()
-	s.insight.windows.Tick(s.start.Unix(), st.Counts[engine.GetHits], st.Counts[engine.GetMisses]) // what the first second brings counts
+	s.insight.windows.Tick(s.start.Unix(), st.Counts[engine.GetHits], st.Counts[engine.GetMisses])
+	store.Sample(s.insight.curve.Threshold(), hotEvery)
 	s.closers = append(s.closers, func() {
 		if err := store.Close(); err != nil {
 			s.env.Log.Error().Err(err).Msg("the items were not kept for the next start")

@@ -21,6 +21,7 @@ func (s *Service) openSessions() error {
 	if o := s.front.options; o != nil {
 		e.Prefixes.Delimiter = o.Delimiter
 		e.Prefixes.Enable(o.Detail)
+		e.CrawlerOff.Store(!o.Kept.LRUCrawler)
 	}
 	e.NoFlush, e.NoDump, e.NoWatch, e.NoCAS = !c.Commands.Flush, !c.Commands.Dump, !c.Commands.Watch, !c.CAS
 	if c.Commands.Shutdown {
@@ -33,10 +34,6 @@ func (s *Service) openSessions() error {
 	e.General, e.Settings, e.Conns, e.Reset = s.general, s.settings, s.connections, s.resetCounts
 	e.Flushed, e.Changed = s.flushed, s.changed
 	e.Publish.Store(len(c.Publish) > 0)
-	if o := s.front.options; o != nil {
-		e.CrawlerOff.Store(!o.Kept.LRUCrawler)
-		e.Prefixes.Enable(o.Detail)
-	}
 	if s.logins != nil {
 		e.Password, e.SASL, e.TextAuth = s.logins.check, c.Auth.SASL, c.Auth.Text
 	}
