@@ -18,11 +18,6 @@ func (s *Service) openSessions() error {
 	e := &s.sessions
 	e.Store, e.Clock, e.Started = s.store, &session.Clock{}, s.start.Unix()
 	e.Clock.Set(s.start.Unix())
-	if o := s.front.options; o != nil {
-		e.Prefixes.Delimiter = o.Delimiter
-		e.Prefixes.Enable(o.Detail)
-		e.CrawlerOff.Store(!o.Kept.LRUCrawler)
-	}
 	e.NoFlush, e.NoDump, e.NoWatch, e.NoCAS = !c.Commands.Flush, !c.Commands.Dump, !c.Commands.Watch, !c.CAS
 	if c.Commands.Shutdown {
 		e.Shutdown = s.shutdown
@@ -34,6 +29,11 @@ func (s *Service) openSessions() error {
 	e.General, e.Settings, e.Conns, e.Reset = s.general, s.settings, s.connections, s.resetCounts
 	e.Flushed, e.Changed = s.flushed, s.changed
 	e.Publish.Store(len(c.Publish) > 0)
+	if o := s.front.options; o != nil {
+		e.CrawlerOff.Store(!o.Kept.LRUCrawler)
+		e.Prefixes.Delimiter = o.Delimiter
+		e.Prefixes.Enable(o.Detail)
+	}
 	if s.logins != nil {
 		e.Password, e.SASL, e.TextAuth = s.logins.check, c.Auth.SASL, c.Auth.Text
 	}
