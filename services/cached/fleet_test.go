@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -248,15 +246,4 @@ func TestHotKeyIsAnEvent(t *testing.T) {
 	if !strings.Contains(out, "hottest") {
 		t.Errorf("cached hot:\n%s", out)
 	}
-}
-
-// memoryDir is a directory on a tmpfs.
-func memoryDir(t *testing.T) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("/dev/shm", "cached")
-	if err != nil {
-		t.Skip("SKIP-NEEDS: /dev/shm")
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	return filepath.Join(dir, "items")
 }

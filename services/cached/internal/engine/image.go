@@ -57,7 +57,10 @@ func flag(on bool) uint32 {
 
 // decodeSuper reads a superblock from a file of the given size. It checks all that later steps rely on.
 func decodeSuper(p []byte, size int64) (*superblock, error) {
-	if len(p) < superSize || [8]byte(p) != imageMagic {
+	switch {
+	case len(p) == superSize && [8]byte(p) == [8]byte{}: // a store's first run ended without Close
+		return nil, errors.New("not closed cleanly")
+	case len(p) < superSize || [8]byte(p) != imageMagic:
 		return nil, errors.New("not a cache file")
 	}
 	le := binary.LittleEndian
