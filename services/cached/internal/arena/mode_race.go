@@ -4,5 +4,5 @@ package arena
 
 const (
 	checked   = true
-	mostAlloc = 192 << 20 // the largest anonymous arena: the detector shadows what is allocated
+	mostAlloc = 24 << 20 // the largest anonymous arena: the detector shadows what is allocated
 )

@@ -23,7 +23,7 @@ type rig struct {
 func newEnv(t testing.TB, o engine.Options) *session.Env {
 	t.Helper()
 	if o.Memory == 0 {
-		o.Memory = 64 << 20
+		o.Memory = 16 << 20
 	}
 	if o.MaxItem == 0 {
 		o.MaxItem = 1 << 20

@@ -16,7 +16,7 @@ import (
 // newEnv is a daemon's environment under memcached's flags args.
 func newEnv(t testing.TB, args ...string) *session.Env {
 	t.Helper()
-	o := engine.Options{Memory: 64 << 20, MaxItem: 1 << 20, Shards: 1, Threads: 1, Seed: 1}
+	o := engine.Options{Memory: 16 << 20, MaxItem: 1 << 20, Shards: 1, Threads: 1, Seed: 1}
 	env := &session.Env{Clock: new(session.Clock), Started: oracletest.Now}
 	settings := map[string]string{"lru_maintainer_thread": "no"}
 	for i := 0; i < len(args); i++ {
