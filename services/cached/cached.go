@@ -84,8 +84,9 @@ type Service struct {
 
 	verbosity atomic.Int64 // as `stats settings` shows it
 
-	mu  sync.Mutex // guards what follows; held for no longer than a copy takes, for the event loops wait for it
-	cfg Config
+	mu      sync.Mutex // guards what follows; held for no longer than a copy takes, for the event loops wait for it
+	cfg     Config
+	failing int // carriers that cannot accept
 }
 
 var _ daemon.Service[Config] = (*Service)(nil)
@@ -260,13 +261,19 @@ func (s *Service) bug(what any, stack []byte) {
 	s.env.Log.Error().Str("panic", fmt.Sprint(what)).Bytes("stack", stack).Msg("BUG: a session failed; its connection is closed")
 }
 
-// acceptState shows whether connections are accepted. What makes accepting fail, being out of descriptors most of all, may pass.
+// acceptState shows whether connections are accepted. What makes accepting fail, being out of descriptors most of all, may pass. Each carrier tells
+// when it begins to fail and when that is over: all is well when it is over for all.
 func (s *Service) acceptState(err error) {
-	if err == nil {
-		s.accepting.OK()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err != nil {
+		s.failing++
+		s.accepting.Fail(err.Error(), "raise LimitNOFILE of the unit, or lower connections")
 		return
 	}
-	s.accepting.Fail(err.Error(), "raise LimitNOFILE of the unit, or lower connections")
+	if s.failing = max(s.failing-1, 0); s.failing == 0 {
+		s.accepting.OK()
+	}
 }
 
 // refuseReload is the answer to a new configuration that needs a restart.

@@ -132,6 +132,11 @@ func TestFailingAcceptIsShownAndPasses(t *testing.T) {
 	if reg.Worst() != health.Fail {
 		t.Error("accepting fails and the health item does not")
 	}
+	s.acceptState(syscall.EMFILE) // that of TLS cannot, either
+	s.acceptState(nil)
+	if reg.Worst() != health.Fail {
+		t.Error("accepting fails for one carrier and the health item does not")
+	}
 	s.acceptState(nil)
 	if reg.Worst() != health.OK {
 		t.Error("accepting works and the health item fails")

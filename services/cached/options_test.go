@@ -1,19 +1,16 @@
 package cached
 
 import (
-	"context"
 	"encoding/binary"
 	"fmt"
 	"io"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/everup/everup/services/cached/internal/stats"
 	"github.com/everup/everup/shared/health"
@@ -402,17 +399,5 @@ func TestSASL(t *testing.T) {
 	without := command(t, nil, asRoot([]string{"-S", "-p", "0"})...)
 	if without.code == 0 || !strings.Contains(without.errors, "MEMCACHED_SASL_PWDB") {
 		t.Errorf("-S without users: %+v", without)
-	}
-}
-
-// Debian's init scripts and others wait for the process, not for a socket.
-func TestRunsInTheForegroundUntilKilled(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, binaryOf(t), asRoot([]string{"-p", "-1", "-l", "127.0.0.1"})...)
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
-	cmd.WaitDelay = patience
-	if err := cmd.Run(); ctx.Err() == nil {
-		t.Errorf("it ended by itself: %v", err)
 	}
 }

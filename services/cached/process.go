@@ -47,7 +47,10 @@ func daemonize(args []string, errs io.Writer) error {
 	if n, _ := r.Read(make([]byte, 1)); n == 1 {
 		return nil
 	}
-	return fault.Wrap(fault.Unavailable, cmd.Wait(), "the daemon in the background ended")
+	if err := cmd.Wait(); err != nil {
+		return fault.Wrap(fault.Unavailable, err, "the daemon in the background ended")
+	}
+	return fault.New(fault.Unavailable, "the daemon in the background was ended before it served")
 }
 
 // detach tells the process that waits in daemonize. Without -v the log ends here, as memcached's does: whoever started the daemon and reads what it
