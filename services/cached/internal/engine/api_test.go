@@ -110,7 +110,11 @@ func TestLargestValues(t *testing.T) {
 		t.Fatal("one shard only")
 	}
 	small := make([]byte, 100)
-	for i := range 400_000 {
+	many := 400_000
+	if raced {
+		many = 40_000
+	}
+	for i := range many {
 		put(t, s, fmt.Sprint("small", i), Value{}, small)
 	}
 	half := make([]byte, memory/2)
@@ -331,6 +335,9 @@ func TestScan(t *testing.T) {
 			put(t, s, k, Value{}, []byte("v"))
 		}
 		most := 200_000
+		if raced {
+			most = 40_000
+		}
 		if !grow {
 			for i := range most {
 				put(t, s, fmt.Sprint("churn", i), Value{}, []byte("v"))
@@ -478,6 +485,9 @@ func TestClassOf(t *testing.T) {
 
 // TestFlood stores keys that all share two lines of the index: it degrades to evictions, not to long searches.
 func TestFlood(t *testing.T) {
+	if raced {
+		t.Skip("one goroutine's search for keys")
+	}
 	s := newStoreT(t, Options{Memory: 1 << 20, Shards: 1})
 	put(t, s, "first", Value{}, nil)
 	lines := s.shards[0].index.cur.n

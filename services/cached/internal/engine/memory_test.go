@@ -24,6 +24,9 @@ func load(s *Store) (live, index, policy, free float64) {
 // TestMemoryIsUsed fills stores with changing mixes of sizes and demands that live items and what they need take nearly all of the limit whatever
 // went before, and that the limit holds at each step.
 func TestMemoryIsUsed(t *testing.T) {
+	if raced {
+		t.Skip("one goroutine, and much to do")
+	}
 	fixed := func(n int) func(*rand.Rand) int { return func(*rand.Rand) int { return n } }
 	f := func(memory int64, shards int) {
 		t.Run(fmt.Sprintf("%d MiB, %d shards", memory>>20, shards), func(t *testing.T) {

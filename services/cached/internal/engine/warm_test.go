@@ -227,7 +227,7 @@ func TestWarmDamage(t *testing.T) {
 	end := int(b.high)<<b.pageShift + int(b.tables)
 	rnd := rand.New(rand.NewPCG(1, 1))
 	rounds, kept := 300, 0
-	if testing.Short() {
+	if testing.Short() || raced {
 		rounds = 60
 	}
 	for i := range rounds {
