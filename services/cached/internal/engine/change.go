@@ -69,7 +69,7 @@ func (r *Ref) Overwrite(data []byte, cas uint64) {
 func (r *Ref) rewrite(data []byte, cas uint64) {
 	h, _, err := r.longer(0, false, cas)
 	if err != nil {
-		r.sh.held = 0
+		r.orphan()
 		return
 	}
 	r.sh.write(h, data)
@@ -104,14 +104,35 @@ func (r *Ref) reshape(bit uint8) bool {
 	return true
 }
 
-// orphan evicts the item under r and keeps its memory until Unlock.
+// orphan evicts the item under r and keeps its memory until Unlock: a long item as one of its readers.
 func (r *Ref) orphan() {
+	if r.gone {
+		return
+	}
 	sh := r.sh
 	sh.policy.Remove(r.h)
 	sh.evicted(r.h)
 	sh.unindex(r.hash, r.h)
-	sh.setShape(r.h, sh.shape(r.h)|loose)
 	r.gone = true
+	if !r.item().has(isLong) {
+		sh.setShape(r.h, sh.shape(r.h)|loose)
+		return
+	}
+	sh.pin(r.h)
+	sh.discard(r.h)
+}
+
+// dropGone frees the item that was evicted under r, if one was.
+func (r *Ref) dropGone() {
+	if !r.gone {
+		return
+	}
+	if r.item().has(isLong) {
+		r.sh.unpin(r.h)
+	} else {
+		r.sh.drop(r.h, r.sh.units(r.h))
+	}
+	r.h, r.gone = 0, false
 }
 
 // parts goes through a value from its start.

@@ -17,11 +17,16 @@ func (r *Ref) Pin() Pinned {
 		data := bytes.Clone(r.Value())
 		return Pinned{left: len(data), from: parts{cur: data}}
 	}
-	l := sh.long(r.h)
+	sh.pin(r.h)
+	return Pinned{sh: sh, h: r.h, left: sh.vlen(r.h), from: sh.parts(r.h)}
+}
+
+// pin adds a reader to the long item at h.
+func (sh *shard) pin(h uint32) {
+	l := sh.long(h)
 	if l.pins++; l.pins == 1 {
-		sh.page(r.h).pins++
+		sh.page(h).pins++
 	}
-	return Pinned{sh: sh, h: r.h, left: int(l.total), from: sh.parts(r.h)}
 }
 
 // Len is the number of bytes not yet taken by Advance.

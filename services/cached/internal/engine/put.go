@@ -220,14 +220,6 @@ func (r *Ref) link(h uint32) {
 	}
 }
 
-// dropGone frees the item that was evicted under r.
-func (r *Ref) dropGone() {
-	if r.gone {
-		r.sh.drop(r.h, r.sh.units(r.h))
-		r.h, r.gone = 0, false
-	}
-}
-
 // swap puts the loose item at h in the place of old and frees that.
 func (sh *shard) swap(hash uint64, old, h uint32) {
 	sh.account(old, -1)

@@ -34,7 +34,7 @@ func (s *Store) Lock(key []byte, now int64) Ref {
 // Unlock ends the use of r.
 func (r *Ref) Unlock() {
 	if r.gone {
-		r.sh.drop(r.h, r.sh.units(r.h))
+		r.dropGone()
 	}
 	r.sh.mu.Unlock()
 	if r.sh.handed.Load() != 0 {
@@ -162,8 +162,7 @@ func (r *Ref) Delete() {
 		return
 	}
 	if r.gone {
-		r.sh.drop(r.h, r.sh.units(r.h))
-		r.h, r.gone = 0, false
+		r.dropGone()
 		return
 	}
 	if r.sh.tapping {
