@@ -54,13 +54,14 @@ func find(all []suboption, name string) *suboption {
 
 // Why sub-options do nothing.
 const (
-	noSlabs   = "there are no slabs: memory moves between sizes by itself"
-	noHash    = "the index sizes itself and is seeded"
-	noLRU     = "the eviction policy adapts itself; it has no queues to tune"
-	noCrawler = "expired items are removed as their time comes, without a crawler"
-	noSeccomp = "no system calls are filtered"
-	noFlash   = "there is no storage on flash"
-	bounded   = "this buffer has a bound of its own"
+	noSlabs         = "there are no slabs: memory moves between sizes by itself"
+	noHash          = "the index sizes itself and is seeded"
+	noLRU           = "the eviction policy adapts itself; it has no queues to tune"
+	noCrawler       = "expired items are removed as their time comes, without a crawler"
+	crawlerCommands = "it decides about the commands crawl and metadump alone: expired items are removed as their time comes in any case"
+	noSeccomp       = "no system calls are filtered"
+	noFlash         = "there is no storage on flash"
+	bounded         = "this buffer has a bound of its own"
 )
 
 func suboptions() []suboption {

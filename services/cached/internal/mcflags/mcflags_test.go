@@ -195,7 +195,7 @@ func TestIgnored(t *testing.T) {
 	f("-o ext_path=/f:64m", Note{"-o ext_path", "there is no storage on flash: values that do not fit into memory (-m) are evicted, and nothing is written to this file"})
 	f("-o ssl_key=/k", Note{"-o ssl_*", "does nothing without -Z (--enable-ssl): connections are not encrypted"})
 	f("-L", Note{"-L (--enable-largepages)", "the memory for items asks for large pages always; the kernel's transparent_hugepage decides"})
-	f("-Y /f -o no_lru_crawler", Note{"-o no_lru_crawler", "expired items are removed as their time comes, without a crawler"})
+	f("-Y /f -o no_lru_crawler", Note{"-o no_lru_crawler", crawlerCommands})
 }
 
 func TestCheckUser(t *testing.T) {

@@ -58,6 +58,7 @@ Process
       idle_timeout=SECONDS   close connections silent for so long (0: never)
       [no_]maxconns_fast     tell connections beyond -c so and close them (default), or let them wait
       [no_]track_sizes       allow stats sizes
+      [no_]lru_crawler       allow lru_crawler crawl and metadump (default), or only once enabled
       no_modern              memcached 1.4's defaults: no_maxconns_fast
       ssl_chain_cert=FILE    certificate and chain, PEM
       ssl_key=FILE           its key, when it is not in the same file
@@ -72,7 +73,7 @@ Accepted and checked, without effect (-v says why)
   -L, --enable-largepages
   -o hashpower, [no_]hashexpand, hash_algorithm, [no_]slab_reassign, [no_]slab_automove,
      slab_automove_ratio, slab_automove_window, slab_automove_freeratio, slab_sizes, slab_chunk_max,
-     no_chunked_items, tail_repair_time, [no_]lru_crawler, lru_crawler_sleep, lru_crawler_tocrawl,
+     no_chunked_items, tail_repair_time, lru_crawler_sleep, lru_crawler_tocrawl,
      [no_]lru_maintainer, hot_lru_pct, warm_lru_pct, hot_max_factor, warm_max_factor, temporary_ttl,
      watcher_logbuf_size, worker_logbuf_size, read_buf_mem_limit, resp_obj_mem_limit,
      [no_]inline_ascii_resp, modern, [no_]drop_privileges, relaxed_privileges, sock_cookie_id,
