@@ -165,6 +165,7 @@ func BenchmarkSetEvict(b *testing.B) {
 			st := s.Stats()
 			b.ReportMetric(float64(st.Free)*100/float64(st.Limit), "%free")
 			b.ReportMetric(float64(st.HashBytes)/float64(st.Items), "index-B/item")
+			b.ReportMetric(float64(st.Used-(st.Bytes-59*st.Items))/float64(st.Items), "overhead-B/item") // 59: what memcached counts beside key and value
 		})
 	}
 	f("100", func(*rand.Rand) int { return 100 })
