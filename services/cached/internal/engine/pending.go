@@ -20,8 +20,7 @@ func (s *Store) Reserve(p *Pending, key []byte, n int, flags uint32, now int64) 
 	sh := s.shard(hashOf(key, s.space.seed))
 	b := blank{key: key, vlen: n, flags: flags}
 	for range reserveTurn {
-		if h, ok := sh.reserve(&b, now); ok {
-			*p = Pending{sh: sh, h: h, left: n, to: s.space.parts(h)}
+		if sh.reserve(p, &b, now) {
 			return nil
 		}
 		if !s.lend(sh) {
@@ -31,8 +30,8 @@ func (s *Store) Reserve(p *Pending, key []byte, n int, flags uint32, now int64) 
 	return ErrNoMemory
 }
 
-// reserve takes memory for an item that arrives.
-func (sh *shard) reserve(b *blank, now int64) (uint32, bool) {
+// reserve takes memory for an item that arrives. The parts are found under the lock: a head shares a byte with what its neighbour's owner writes.
+func (sh *shard) reserve(p *Pending, b *blank, now int64) bool {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	sh.now = now
@@ -41,8 +40,9 @@ func (sh *shard) reserve(b *blank, now int64) (uint32, bool) {
 	if ok {
 		sh.page(h).pins++
 		sh.reserved += int64(sh.Weight(h))
+		*p = Pending{sh: sh, h: h, left: b.vlen, to: sh.parts(h)}
 	}
-	return h, ok
+	return ok
 }
 
 // Buf is the next part to fill, in one piece and not empty until the value is complete; Advance says how much of it was filled.
