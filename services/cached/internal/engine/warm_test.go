@@ -277,7 +277,8 @@ func inUse(b *superblock, image []byte, at int) bool {
 
 // FuzzImage damages a closed store's file and makes all checksums fit again, so that what guards memory is the checks of bounds and structure.
 func FuzzImage(f *testing.F) {
-	o := small(f)
+	o := Options{Memory: 1 << 20, MaxItem: 1 << 18, Shards: 2}
+	o.File = filepath.Join(f.TempDir(), "cache") // workers are killed: they must leave nothing on the tmpfs
 	image := closed(f, o)
 	b, err := decodeSuper(image, int64(len(image)))
 	if err != nil {
