@@ -648,3 +648,12 @@ func TestStatusTableShowsWhatTheServiceTells(t *testing.T) {
 	f(`[1]`, "fleet")
 	f(`null`, "fleet")
 }
+
+// A stop that comes before the parts of the floor have begun is a stop like any other.
+func TestStopAtOnce(t *testing.T) {
+	h := newHost(t, fmt.Sprintf("cluster: {fleet: demo, listen: '%s'}\nbus: {mode: 'off'}\n", labtest.FreeAddr(t)))
+	for range 20 {
+		_, stop := h.start(t, "toy", "")
+		stop()
+	}
+}

@@ -97,7 +97,13 @@ func (i *Instance[C]) Run(ctx context.Context) error {
 	floor.Go("gossip", f.Fleet.Run)
 	floor.Go("bus", f.Bus.Run)
 	floor.Go("announcer", f.announce.run)
-	floor.Go("events", newEventer(f).run)
+	floor.Go("events", func(ctx context.Context) error {
+		err := newEventer(f).run(ctx)
+		if i.ctx.Err() != nil {
+			return nil // the stop came before it had subscribed, and the bus was closed: no failure
+		}
+		return err
+	})
 	floor.Go("ready", i.watchReady)
 	if i.console != nil {
 		floor.Go("console", i.console.Run)
