@@ -21,7 +21,6 @@
 // over-long key in a later get, nor held back while a value is awaited, nor lost when a later line is too long; a number
 // that shrinks is padded with spaces, and a stale item stays stale under incr, also while an earlier reply still holds the old
 // value. A TTL given with `ma` holds also when the number grows (there it is lost). A `t` flag that asks for the TTL of an item
-// that has just been given one in the past is answered a negative number (there one that depends on the uptime). A
-// reply's `k` is base64 when the request's key was, not when the key of the command that stored the item was. What is stored
-// in the second before a delayed flush is seen until the flush has come. A dump goes on with what was pipelined behind it.
+// that has just been given one in the past is answered a negative number (there one that depends on the uptime). What
+// is stored in the second before a delayed flush is seen until the flush has come. A dump goes on with what was pipelined behind it.
 package text

@@ -18,7 +18,6 @@ func otherwise(name string) string {
 		shutdown = "shutdown text"
 		crash    = "memcached crashes"
 		pending  = "what memcached does depends on whether the reply of an earlier command is still waiting"
-		binary   = "a key is answered in base64 when the request's was, not when the storing command's was"
 	)
 	switch name {
 	case "slabs: 'slabs automove freeratio 0.01'", "slabs: 'slabs automove window 30'", "slabs: 'slabs automove window 2'",
@@ -32,8 +31,6 @@ func otherwise(name string) string {
 		"ma: value '1 '", "ma: value '18446744073709551615'", "ma: value '9'", "ma: value '99'", "ma: value ' 1'",
 		"token: stale and incr, append, touch":
 		return pending
-	case "base64: reachable as plain text", "token: vivify and base64", "me: base64":
-		return binary
 	case "flush_all: item stored while the delay runs":
 		return "it is seen until the flush has come"
 	}
