@@ -1,0 +1,30 @@
+// Package vip gives a daemon virtual addresses that outlive its host: VRRP (package vrrp) with its addresses, sockets and
+// announcements in a small child process, and everything that decides how good a holder this host would be.
+//
+// # Two processes
+//
+// A virtual address must not move because a busy daemon was late. Hence the state machine does not run among the daemon's
+// goroutines: the daemon starts its own binary as `<daemon> vrrp` (Child), which is one locked thread with SCHED_FIFO and
+// locked memory where the system allows it, and no garbage collection. Both are joined by one socket (package wire). The
+// child gives the addresses up at once when the daemon dies, for it reads the end of the socket and holds a pidfd, and after
+// Lifeline when it is stuck. When the child dies the daemon starts another, which takes over what the first held.
+//
+//	daemon process                                child process
+//	Manager: configuration, tracking (routes,     machines, sockets, addresses, announcements, carrier
+//	files, probes, values), notify, events,   <->
+//	health, metrics, admin calls
+//
+// # Who owns what
+//
+// Manager.Run owns the child and all goroutines: one reads the child's messages, one writes them (a queue of 64; a child that
+// does not read for a second is killed and replaced), one tracks, one runs notify commands of each VIP in order (a queue of
+// 16, the oldest change is left out first, and counted). Queues that are full never hold up the child. Manager's methods are
+// safe for concurrent use and do not block on the child, but for SwitchOver, TakeOver, Release, Resume and Leave, which wait
+// for its answer.
+//
+// # A life
+//
+// New checks the configuration against the system's state, Run starts the child. No VIP takes part before the service has
+// said Ready: an address is to come up where it is served. Leave, first step of a drain, gives all addresses to peers
+// and returns when they have them.
+package vip
