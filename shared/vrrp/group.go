@@ -25,10 +25,12 @@ type Group struct {
 	scratch []Effect
 }
 
-// NewGroup returns a group of machines in Initialize, which belong to it from then on: they are stepped by it alone.
+// NewGroup returns a group of machines, which belong to it from then on: they are stepped by it alone. They may be in any
+// state, and come from another group that is no longer used; what the new one demands of them is done with the next Step.
+// A machine that is alone behaves as without a group.
 func NewGroup(members ...*Machine) *Group {
 	for _, m := range members {
-		m.gated = true
+		m.gated = len(members) > 1
 	}
 	return &Group{members: slices.Clone(members)}
 }
