@@ -12,13 +12,13 @@ type Config map[conf.Name]*VIP
 
 // VIP is one set of addresses that moves as one between hosts.
 type VIP struct {
-	Interface string         `yaml:"interface" required:"true" max:"15" doc:"Interface that carries the addresses and the adverts, such as eth0, bond0 or bond0.10."`
-	VRID      int            `yaml:"vrid" required:"true" min:"1" max:"255" doc:"Virtual router id: the same on all hosts that share the addresses, another for each VIP of a network."`
-	Addresses []netip.Prefix `yaml:"addresses" required:"true" max:"64" doc:"The addresses, with the length of their network or /32 and /128. Both families may be mixed; they then move together. Where IPv6 has no link-local address among them, one made from the vrid is put first (RFC 9568 section 5.2.9)."`
-	Priority  int            `yaml:"priority" default:"100" min:"1" max:"255" doc:"Who holds the addresses: the highest. 255 is for the owner of the addresses, who always takes them."`
-	Interval  conf.Duration  `yaml:"interval" default:"100ms" min:"10ms" max:"255s" doc:"Time between adverts: a holder that is silent for three of it is replaced. The same on all hosts."`
-	Version   int            `yaml:"version" default:"3" min:"2" max:"3" doc:"VRRP version. 2 (RFC 3768) is for old peers: IPv4 only, intervals of whole seconds."`
-	Group     conf.Name      `yaml:"group" doc:"VIPs with the same group are held together or not at all."`
+	Interface string        `yaml:"interface" required:"true" max:"15" doc:"Interface that carries the addresses and the adverts, such as eth0, bond0 or bond0.10."`
+	VRID      int           `yaml:"vrid" required:"true" min:"1" max:"255" doc:"Virtual router id: the same on all hosts that share the addresses, another for each VIP of a network."`
+	Addresses []Address     `yaml:"addresses" required:"true" max:"64" doc:"The addresses, with the length of their network; without one it is /32 or /128. Both families may be mixed; they then move together. Where IPv6 has no link-local address among them, one made from the vrid is put first (RFC 9568 section 5.2.9)."`
+	Priority  int           `yaml:"priority" default:"100" min:"1" max:"255" doc:"Who holds the addresses: the highest. 255 is for the owner of the addresses, who always takes them."`
+	Interval  conf.Duration `yaml:"interval" default:"100ms" min:"10ms" max:"255s" doc:"Time between adverts: a holder that is silent for three of it is replaced. The same on all hosts."`
+	Version   int           `yaml:"version" default:"3" min:"2" max:"3" doc:"VRRP version. 2 (RFC 3768) is for old peers: IPv4 only, intervals of whole seconds."`
+	Group     conf.Name     `yaml:"group" doc:"VIPs with the same group are held together or not at all. What one of them tracks counts for all."`
 
 	Preempt      bool          `yaml:"preempt" default:"true" doc:"Whether a host of higher priority takes the addresses from one that holds them. false: who holds them keeps them."`
 	PreemptDelay conf.Duration `yaml:"preempt_delay" default:"0" max:"1000s" doc:"How long a host of higher priority waits before it takes the addresses."`
@@ -35,7 +35,7 @@ type VIP struct {
 	Track    []Track       `yaml:"track" max:"64" doc:"What the priority depends on, beside the interface's carrier and the daemon itself."`
 	Notify   []Notify      `yaml:"notify" max:"16" doc:"Commands to run on a change."`
 	Accept   bool          `yaml:"accept" default:"true" doc:"Whether the holder answers on the addresses although it is not their owner; RFC 9568 calls it Accept_Mode."`
-	Lifeline conf.Duration `yaml:"lifeline" default:"2s" max:"1m" doc:"A daemon that is stuck for so long gives the addresses up; 0 means never. One that dies does at once."`
+	Lifeline conf.Duration `yaml:"lifeline" default:"2s" max:"1m" doc:"A daemon that is stuck for so long gives the addresses up; 0 means never. One that dies does at once. The same for all VIPs of a daemon, at least 200ms."`
 }
 
 // Announce is the section `announce` of a VIP.
@@ -60,7 +60,7 @@ type Track struct {
 
 // Probe is a check of a Track.
 type Probe struct {
-	Target conf.Addr    `yaml:"target" required:"true" doc:"host:port, or a host for icmp."`
+	Target string       `yaml:"target" required:"true" max:"300" doc:"host:port, or a host where the check needs no port (icmp, or check.port is set)."`
 	Check  probe.Config `yaml:"check" doc:"How it is checked."`
 }
 
