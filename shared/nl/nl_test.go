@@ -1,0 +1,463 @@
+package nl
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"golang.org/x/sys/unix"
+
+	"github.com/everup/everup/shared/fault"
+	"github.com/everup/everup/shared/labtest"
+)
+
+// open returns a Conn in the host's namespace.
+func open(t *testing.T, h *labtest.Host) *Conn {
+	t.Helper()
+	var c *Conn
+	err := h.In(func() (err error) {
+		c, err = Open()
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return c
+}
+
+func must[T any](t *testing.T) func(T, error) T {
+	return func(v T, err error) T {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+}
+
+func want(t *testing.T, err error, class fault.Class, words ...string) {
+	t.Helper()
+	if !errors.Is(err, class) {
+		t.Errorf("%v: class %v, want %v", err, fault.Of(err), class)
+		return
+	}
+	for _, w := range words {
+		if !strings.Contains(err.Error(), w) {
+			t.Errorf("%q does not name %q", err, w)
+		}
+	}
+}
+
+func ok(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// proc reads a setting of a link in the host's namespace.
+func proc(h *labtest.Host, family, link, name string) string {
+	return strings.TrimSpace(h.Run("sysctl", "-n", "net/"+family+"/conf/"+link+"/"+name))
+}
+
+func TestLinks(t *testing.T) {
+	lab := labtest.New(t)
+	h := lab.Host("a")
+	c := open(t, h)
+	h.Run("ip", "link", "set", "eth0", "mtu", "1400", "address", "02:00:00:00:00:0a")
+	h.Run("ip", "link", "add", "link", "eth0", "name", "child", "type", "macvlan", "mode", "bridge")
+	h.Run("ip", "link", "property", "add", "dev", "child", "altname", "a-name-longer-than-fifteen")
+
+	eth := must[Link](t)(c.Link("eth0"))
+	if eth.Index <= 0 || eth.Name != "eth0" || eth.Kind != "veth" || eth.Parent != 0 || eth.MTU != 1400 ||
+		eth.MAC.String() != "02:00:00:00:00:0a" || !eth.Up || !eth.Carrier || eth.Loopback {
+		t.Errorf("eth0 is %+v", eth)
+	}
+	if again := must[Link](t)(c.LinkByIndex(eth.Index)); again != eth {
+		t.Errorf("by its index it is %+v", again)
+	}
+	child := must[Link](t)(c.Link("a-name-longer-than-fifteen"))
+	if child.Name != "child" || child.Kind != "macvlan" || child.Parent != eth.Index || child.Up || child.Carrier {
+		t.Errorf("child is %+v", child)
+	}
+	lo := must[Link](t)(c.Link("lo"))
+	if !lo.Loopback || !lo.Up || lo.MAC != (MAC{}) {
+		t.Errorf("lo is %+v", lo)
+	}
+	if diff := cmp.Diff([]Link{lo, eth, child}, must[[]Link](t)(c.Links()), cmpopts.SortSlices(byIndex)); diff != "" {
+		t.Errorf("-links one by one +all:\n%s", diff)
+	}
+
+	ok(t, c.SetUp(child.Index, true))
+	if l := must[Link](t)(c.LinkByIndex(child.Index)); !l.Up || !l.Carrier {
+		t.Errorf("set up: %+v", l)
+	}
+	ok(t, c.SetUp(child.Index, false))
+	if l := must[Link](t)(c.LinkByIndex(child.Index)); l.Up || l.Carrier {
+		t.Errorf("set down: %+v", l)
+	}
+	ok(t, c.RemoveLink(child.Index))
+	ok(t, c.RemoveLink(child.Index))
+}
+
+func byIndex(a, b Link) bool { return a.Index < b.Index }
+
+func TestMissing(t *testing.T) {
+	c := open(t, labtest.New(t).Host("a"))
+	p := netip.MustParsePrefix("10.77.0.100/32")
+	_, err := c.Link("nosuch0")
+	want(t, err, fault.NotFound, "link nosuch0")
+	_, err = c.Link("a-name-longer-than-fifteen")
+	want(t, err, fault.NotFound)
+	_, err = c.LinkByIndex(999)
+	want(t, err, fault.NotFound, "link 999")
+	want(t, c.AddAddr(999, p), fault.NotFound, "10.77.0.100/32", "link 999")
+	want(t, c.AddAddr(999, netip.MustParsePrefix("fd77::100/128")), fault.NotFound, "fd77::100/128")
+	ok(t, c.RemoveAddr(999, p))
+	ok(t, c.RemoveAddr(999, netip.MustParsePrefix("fd77::100/128")))
+	want(t, c.SetUp(999, true), fault.NotFound)
+	want(t, c.SetIPv4Conf(999, map[int]int{ARPIgnore: 1}), fault.NotFound, "link 999")
+	_, err = c.IPv4Conf(999)
+	want(t, err, fault.NotFound)
+	_, err = c.AddMacvlan(Macvlan{Name: "vrrp.51", Parent: 999, MAC: MAC{0, 0, 0x5e, 0, 1, 51}})
+	want(t, err, fault.NotFound, "vrrp.51", "link 999")
+	if a, err := c.Addrs(999); len(a) > 0 || err != nil && !errors.Is(err, fault.NotFound) {
+		t.Errorf("addresses of a missing link: %v, %v", a, err)
+	}
+}
+
+func TestInvalid(t *testing.T) {
+	labtest.Needs(t, labtest.Root)
+	c := must[*Conn](t)(Open()) // nothing reaches the kernel
+	defer c.Close()
+	mac := MAC{0, 0, 0x5e, 0, 1, 51}
+	_, err := c.Link("")
+	want(t, err, fault.Invalid)
+	_, err = c.Link("lo\x00x")
+	want(t, err, fault.Invalid)
+	want(t, c.RemoveLink(0), fault.Invalid)
+	want(t, c.SetUp(-1, true), fault.Invalid)
+	want(t, c.AddAddr(1, netip.Prefix{}), fault.Invalid)
+	want(t, c.AddAddr(1, netip.MustParsePrefix("224.0.0.18/32")), fault.Invalid)
+	want(t, c.RemoveAddr(0, netip.MustParsePrefix("10.0.0.1/32")), fault.Invalid)
+	want(t, c.SetIPv4Conf(1, map[int]int{0: 1}), fault.Invalid)
+	_, err = c.HasRoute(netip.Prefix{})
+	want(t, err, fault.Invalid)
+	for _, m := range []Macvlan{{"", 1, mac}, {"a-name-of-sixteen", 1, mac}, {"a/b", 1, mac}, {"m%d", 1, mac}, {"m", 0, mac}, {"m", 1, MAC{}}, {"m", 1, MAC{1}}} {
+		_, err := c.AddMacvlan(m)
+		want(t, err, fault.Invalid)
+	}
+}
+
+func TestAddrs(t *testing.T) {
+	lab := labtest.New(t)
+	h := lab.Host("a")
+	c := open(t, h)
+	eth := must[Link](t)(c.Link("eth0"))
+	h.Sysctl("net/ipv6/conf/eth0/accept_dad", "1") // which labs do without
+	before, beforeRoutes := must[[]Addr](t)(c.Addrs(eth.Index)), routes(h)
+	f := func(prefix string, others ...string) {
+		t.Helper()
+		p := netip.MustParsePrefix(prefix)
+		ok(t, c.AddAddr(eth.Index, p))
+		there := must[[]Addr](t)(c.Addrs(eth.Index))
+		i := slices.IndexFunc(there, func(a Addr) bool { return a.Prefix == p })
+		if i < 0 {
+			t.Fatalf("%s is not among %v", p, there)
+		}
+		if diff := cmp.Diff(Addr{Index: eth.Index, Prefix: p, LinkLocal: p.Addr().IsLinkLocalUnicast()}, there[i], compareNet); diff != "" {
+			t.Errorf("%s: -want +got:\n%s", p, diff) // tentative above all: no duplicate address detection
+		}
+		if out := h.Run("ip", "-o", "addr", "show", "dev", "eth0"); !strings.Contains(out, prefix+" scope") || strings.Contains(out, prefix+" brd") {
+			t.Errorf("ip shows\n%s", out)
+		}
+		if now := routes(h); now != beforeRoutes {
+			t.Errorf("%s brought a route: now\n%s, before\n%s", p, now, beforeRoutes)
+		}
+		ok(t, c.AddAddr(eth.Index, p))
+		for _, o := range others {
+			want(t, c.AddAddr(eth.Index, netip.MustParsePrefix(o)), fault.Conflict, o, prefix)
+			ok(t, c.RemoveAddr(eth.Index, netip.MustParsePrefix(o)))
+			if now := must[[]Addr](t)(c.Addrs(eth.Index)); len(now) != len(there) {
+				t.Errorf("the removal of %s left %v", o, now)
+			}
+		}
+		ok(t, c.RemoveAddr(eth.Index, p))
+		ok(t, c.RemoveAddr(eth.Index, p))
+		if diff := cmp.Diff(before, must[[]Addr](t)(c.Addrs(eth.Index)), compareNet); diff != "" {
+			t.Errorf("%s left something behind: -before +after:\n%s", p, diff)
+		}
+	}
+	f("10.77.0.100/32")
+	f("10.77.0.101/24")
+	f("192.0.2.1/24")
+	f("169.254.3.3/32")
+	f("fd77::100/128", "fd77::100/64")
+	f("fd77::101/64", "fd77::101/128")
+	f("fe80::100/64")
+
+	all := must[[]Addr](t)(c.Addrs(0))
+	for _, a := range append(before, Addr{Index: 1, Prefix: netip.MustParsePrefix("127.0.0.1/8")}) {
+		if !slices.Contains(all, a) {
+			t.Errorf("%v is not among all addresses %v", a, all)
+		}
+	}
+	kept := []Addr{{Index: 77}}
+	got := must[[]Addr](t)(c.AppendAddrs(kept, eth.Index))
+	if len(got) != 1+len(before) || got[0].Index != 77 {
+		t.Errorf("appended: %v", got)
+	}
+}
+
+// routes returns the host's main tables.
+func routes(h *labtest.Host) string { return h.Run("ip", "route") + h.Run("ip", "-6", "route") }
+
+// compareNet compares addresses by ==.
+var compareNet = cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })
+
+func TestAddrFlags(t *testing.T) {
+	lab := labtest.New(t)
+	a, b := lab.Host("a"), lab.Host("b")
+	c := open(t, a)
+	eth := must[Link](t)(c.Link("eth0"))
+	find := func(addr string) (Addr, error) {
+		for _, got := range must[[]Addr](t)(c.Addrs(eth.Index)) {
+			if got.Prefix.Addr() == netip.MustParseAddr(addr) {
+				return got, nil
+			}
+		}
+		return Addr{}, fmt.Errorf("%s is not there", addr)
+	}
+	a.Sysctl("net/ipv6/conf/eth0/accept_dad", "1")
+	b.Run("ip", "addr", "add", "fd77::5/64", "dev", "eth0", "nodad")
+	a.Run("ip", "addr", "add", "fd77::5/64", "dev", "eth0")
+	labtest.Eventually(t, waitTime, "the duplicate address is found", func() error {
+		got, err := find("fd77::5")
+		if err == nil && !got.Failed {
+			err = fmt.Errorf("it is %+v", got)
+		}
+		return err
+	})
+	a.Run("ip", "addr", "add", "fd77::6/64", "dev", "eth0", "preferred_lft", "0", "nodad")
+	if got, err := find("fd77::6"); err != nil || !got.Deprecated || got.Tentative {
+		t.Errorf("it is %+v, %v", got, err)
+	}
+	a.Run("ip", "addr", "add", "10.1.1.1", "peer", "10.1.2.0/24", "dev", "eth0")
+	if got, err := find("10.1.1.1"); err != nil || got.Prefix.Bits() != 24 {
+		t.Errorf("it is %+v, %v", got, err)
+	}
+	a.Sysctl("net/ipv6/conf/eth0/disable_ipv6", "1")
+	want(t, c.AddAddr(eth.Index, netip.MustParsePrefix("fd77::100/128")), fault.Unsupported, "IPv6", "fd77::100/128")
+}
+
+func TestMacvlan(t *testing.T) {
+	lab := labtest.New(t)
+	h := lab.Host("a")
+	c := open(t, h)
+	eth := must[Link](t)(c.Link("eth0"))
+	h.Sysctl("net/ipv4/conf/default/rp_filter", "1")
+	h.Sysctl("net/ipv4/conf/default/arp_filter", "1")
+	m := Macvlan{Name: "vrrp.51", Parent: eth.Index, MAC: MAC{0, 0, 0x5e, 0, 1, 51}}
+	l := must[Link](t)(c.AddMacvlan(m))
+	wantLink := Link{Index: l.Index, Name: "vrrp.51", Kind: "macvlan", Parent: eth.Index, MAC: m.MAC, MTU: eth.MTU}
+	if l != wantLink {
+		t.Errorf("it is %+v, want %+v", l, wantLink)
+	}
+	if out := h.Run("ip", "-d", "link", "show", "vrrp.51"); !strings.Contains(out, "macvlan mode private") || !strings.Contains(out, "addrgenmode none") {
+		t.Errorf("ip shows\n%s", out)
+	}
+	got := map[string]string{}
+	for _, name := range []string{"arp_ignore", "arp_filter", "accept_local", "rp_filter"} {
+		got[name] = proc(h, "ipv4", "vrrp.51", name)
+	}
+	if diff := cmp.Diff(map[string]string{"arp_ignore": "1", "arp_filter": "0", "accept_local": "1", "rp_filter": "0"}, got); diff != "" {
+		t.Errorf("settings: -want +got:\n%s", diff)
+	}
+	if got := proc(h, "ipv6", "vrrp.51", "addr_gen_mode"); got != "1" {
+		t.Errorf("addr_gen_mode is %s", got)
+	}
+	_, err := c.AddMacvlan(m)
+	want(t, err, fault.Conflict, "vrrp.51")
+
+	ok(t, c.SetUp(l.Index, true))
+	if l := must[Link](t)(c.LinkByIndex(l.Index)); !l.Up || !l.Carrier {
+		t.Errorf("up it is %+v", l)
+	}
+	if a := must[[]Addr](t)(c.Addrs(l.Index)); len(a) > 0 {
+		t.Errorf("it has addresses of its own: %v", a)
+	}
+	ok(t, c.RemoveLink(l.Index))
+	_, err = c.Link("vrrp.51")
+	want(t, err, fault.NotFound)
+}
+
+func TestMacvlanOnParentThatIsDown(t *testing.T) {
+	h := labtest.New(t).Host("a")
+	c := open(t, h)
+	eth := must[Link](t)(c.Link("eth0"))
+	l := must[Link](t)(c.AddMacvlan(Macvlan{Name: "vrrp.51", Parent: eth.Index, MAC: MAC{0, 0, 0x5e, 0, 1, 51}}))
+	ok(t, c.SetUp(l.Index, true))
+	ok(t, c.SetUp(eth.Index, false))
+	if l := must[Link](t)(c.LinkByIndex(l.Index)); l.Carrier {
+		t.Errorf("it is %+v", l)
+	}
+}
+
+func TestIPv4Conf(t *testing.T) {
+	h := labtest.New(t).Host("a")
+	c := open(t, h)
+	eth := must[Link](t)(c.Link("eth0"))
+	h.Sysctl("net/ipv4/conf/eth0/arp_ignore", "0")
+	before := must[map[int]int](t)(c.IPv4Conf(eth.Index))
+	names := map[int]string{
+		RPFilter: "rp_filter", ARPFilter: "arp_filter", ARPAnnounce: "arp_announce", ARPIgnore: "arp_ignore",
+		PromoteSecondary: "promote_secondaries", AcceptLocal: "accept_local",
+	}
+	conf := map[int]int{}
+	for number, name := range names {
+		if now := proc(h, "ipv4", "eth0", name); now != fmt.Sprint(before[number]) {
+			t.Errorf("%s is %s, read %d", name, now, before[number])
+		}
+		conf[number] = 1 - before[number]&1
+	}
+	ok(t, c.SetIPv4Conf(eth.Index, conf))
+	for number, name := range names {
+		if now := proc(h, "ipv4", "eth0", name); now != fmt.Sprint(conf[number]) {
+			t.Errorf("%s is %s, set to %d", name, now, conf[number])
+		}
+	}
+	want(t, c.SetIPv4Conf(eth.Index, map[int]int{ARPIgnore: 0, 63: 1}), fault.Invalid)
+	if now := proc(h, "ipv4", "eth0", "arp_ignore"); now != "1" {
+		t.Errorf("a request that was refused set arp_ignore to %s", now)
+	}
+	ok(t, c.SetIPv4Conf(eth.Index, before))
+	if diff := cmp.Diff(before, must[map[int]int](t)(c.IPv4Conf(eth.Index))); diff != "" {
+		t.Errorf("put back: -before +after:\n%s", diff)
+	}
+}
+
+func TestHasRoute(t *testing.T) {
+	h := labtest.New(t).Host("a")
+	c := open(t, h)
+	f := func(prefix string, expect bool) {
+		t.Helper()
+		if got := must[bool](t)(c.HasRoute(netip.MustParsePrefix(prefix))); got != expect {
+			t.Errorf("%s: %v, want %v", prefix, got, expect)
+		}
+	}
+	f("10.77.0.0/24", true)
+	f("10.77.0.9/24", true) // host bits are of no meaning
+	f("fd77::/64", true)
+	f("10.77.0.0/25", false)
+	f("10.77.0.0/16", false)
+	f("0.0.0.0/0", false)
+	f("::/0", false)
+	h.Run("ip", "route", "add", "default", "via", "10.77.0.250")
+	h.Run("ip", "-6", "route", "add", "default", "via", "fd77::250")
+	f("0.0.0.0/0", true)
+	f("::/0", true)
+	h.Run("ip", "route", "add", "192.0.2.0/24", "dev", "eth0", "table", "100")
+	f("192.0.2.0/24", false)
+	h.Run("ip", "route", "add", "blackhole", "198.51.100.0/24")
+	f("198.51.100.0/24", false)
+	h.Run("ip", "route", "add", "203.0.113.0/24", "nexthop", "via", "10.77.0.250", "nexthop", "via", "10.77.0.251")
+	f("203.0.113.0/24", true)
+}
+
+func TestNoRouteTable(t *testing.T) {
+	labtest.Needs(t, labtest.Root, labtest.NetNS)
+	inFreshThread(t, func() error {
+		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+			return err
+		}
+		c, err := Open()
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		for _, p := range []string{"0.0.0.0/0", "::/0"} {
+			if found, err := c.HasRoute(netip.MustParsePrefix(p)); found || err != nil {
+				return fmt.Errorf("%s: %v, %v", p, found, err)
+			}
+		}
+		return nil
+	})
+}
+
+// inFreshThread runs f on a thread that ends with it.
+func inFreshThread(t *testing.T, f func() error) {
+	t.Helper()
+	result := make(chan error)
+	go func() {
+		runtime.LockOSThread() // and never unlocked: the thread is not used again
+		result <- f()
+	}()
+	if err := <-result; err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestNoCapability(t *testing.T) {
+	h := labtest.New(t).Host("a")
+	var errs []error
+	inFreshThread(t, func() error {
+		return h.In(func() error {
+			c, err := Open()
+			if err != nil {
+				return err
+			}
+			defer c.Close()
+			eth, err := c.Link("eth0")
+			if err != nil {
+				return err
+			}
+			restore, err := withoutCapability(unix.CAP_NET_ADMIN)
+			if err != nil {
+				return err
+			}
+			_, macvlan := c.AddMacvlan(Macvlan{Name: "vrrp.51", Parent: eth.Index, MAC: MAC{0, 0, 0x5e, 0, 1, 51}})
+			errs = []error{
+				c.AddAddr(eth.Index, netip.MustParsePrefix("10.77.0.100/32")),
+				c.AddAddr(eth.Index, netip.MustParsePrefix("fd77::100/128")),
+				c.RemoveAddr(eth.Index, netip.MustParsePrefix("10.77.0.100/32")),
+				macvlan, c.SetUp(eth.Index, false), c.RemoveLink(eth.Index), c.SetIPv4Conf(eth.Index, map[int]int{ARPIgnore: 1}),
+			}
+			if _, err := c.Addrs(eth.Index); err != nil {
+				t.Error("looking takes no capability:", err)
+			}
+			return restore()
+		})
+	})
+	for _, err := range errs {
+		want(t, err, fault.Denied)
+		if !errors.Is(err, unix.EPERM) {
+			t.Errorf("%v does not hold EPERM", err)
+		}
+	}
+}
+
+// withoutCapability takes an effective capability from the calling thread. (h.In runs in a goroutine of its own.)
+func withoutCapability(number int) (restore func() error, err error) {
+	head := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var full, less [2]unix.CapUserData
+	if err := unix.Capget(&head, &full[0]); err != nil {
+		return nil, err
+	}
+	less = full
+	less[number/32].Effective &^= 1 << (number % 32)
+	if err := unix.Capset(&head, &less[0]); err != nil {
+		return nil, err
+	}
+	return func() error { return unix.Capset(&head, &full[0]) }, nil
+}
