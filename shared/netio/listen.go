@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"os"
 	"syscall"
 
 	"github.com/everup/everup/shared/fault"
@@ -14,7 +15,7 @@ import (
 // ("tcp", "tcp4", "tcp6", "unix") and addr. A stale unix socket file is replaced, a live one is an error.
 //
 // Errors: an address in use is fault.Conflict and names the process that holds it where it can be seen; a port that needs
-// a capability is fault.Denied; an address that no interface has is fault.Unavailable; an inherited socket of this name
+// a capability is fault.Denied; an address that no interface has is fault.Unavailable, unless Options.FreeBind allows it; an inherited socket of this name
 // from a systemd unit, bound elsewhere, is fault.Config. A name is free again once its listener is closed.
 func (s *Set) Listen(name, network, addr string, o Options) (net.Listener, error) {
 	t, err := parseTarget(network, addr, true)
@@ -165,12 +166,26 @@ func (t target) control(o Options) func(network, addr string, c syscall.RawConn)
 			if t.unix() {
 				// The file that bind makes takes this mode, narrowed by the umask: never wider than asked.
 				inner = unix.Fchmod(int(fd), uint32(o.perm()))
-			} else if o.ReusePort {
+				return
+			}
+			if o.ReusePort {
 				inner = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, 1)
+			}
+			if o.FreeBind {
+				inner = errors.Join(inner, t.freeBind(int(fd)))
 			}
 		})
 		return errors.Join(err, inner)
 	}
+}
+
+// freeBind lets fd be bound to an address that no interface has. It takes no privilege, and what comes in is as ever only what
+// is addressed to an address of this host.
+func (t target) freeBind(fd int) error {
+	if t.ip.Is6() {
+		return os.NewSyscallError("setsockopt IPV6_FREEBIND", unix.SetsockoptInt(fd, unix.SOL_IPV6, unix.IPV6_FREEBIND, 1))
+	}
+	return os.NewSyscallError("setsockopt IP_FREEBIND", unix.SetsockoptInt(fd, unix.SOL_IP, unix.IP_FREEBIND, 1))
 }
 
 // explain adds to the error of a bind what the operator needs to mend it.

@@ -22,6 +22,7 @@ import (
 // Options of a listener.
 type Options struct {
 	ReusePort bool        // SO_REUSEPORT: several sockets share the port
+	FreeBind  bool        // IP_FREEBIND: no interface need have the address now. For virtual addresses, which may be on another host
 	Perm      os.FileMode // of a unix socket; 0 means 0660
 	Backlog   int         // 0 means net.core.somaxconn
 }
