@@ -30,6 +30,7 @@ import (
 	"github.com/everup/everup/shared/member"
 	"github.com/everup/everup/shared/metric"
 	"github.com/everup/everup/shared/netio"
+	"github.com/everup/everup/shared/pki"
 	"github.com/everup/everup/shared/state"
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
@@ -53,7 +54,7 @@ type Limits struct {
 	NotReady conf.Duration `yaml:"not_ready" default:"0" max:"5m" doc:"Pause between saying not ready and closing the listeners, for load balancers to notice."`
 }
 
-// Env is what a service gets. All fields are set, also when the daemon stands alone.
+// Env is what a service gets. All fields but Keys are set, also when the daemon stands alone.
 type Env struct {
 	Node    string
 	Log     zerolog.Logger
@@ -64,6 +65,8 @@ type Env struct {
 	Fleet   *member.Fleet
 	Bus     *bus.Bus
 	State   *state.Dir
+	// Keys are the fleet's, for what a service authenticates beside gossip and bus. nil: it stands alone, or the fleet has no secret.
+	Keys *pki.Keys
 	// Announce changes what gossip tells of this daemon (endpoints, weight). f runs under a lock and must not block.
 	Announce func(f func(*member.Announcement))
 }

@@ -556,7 +556,7 @@ func TestFleet(t *testing.T) {
 	}
 }
 
-// A fleet without a secret is open to every local process: that is said, not only documented.
+// A fleet without a secret is open to every local process: that is said, not only documented. A service has the keys where there are any.
 func TestOpenFleetIsAFinding(t *testing.T) {
 	f := func(secrets string, want health.Level) {
 		t.Helper()
@@ -570,6 +570,9 @@ func TestOpenFleetIsAFinding(t *testing.T) {
 		}
 		if level != want {
 			t.Errorf("fleet.open with %q is %s, want %s", secrets, level, want)
+		}
+		if keys := in.Env().Keys; (keys != nil) != (secrets != "") {
+			t.Errorf("with %q the service's keys are %v", secrets, keys)
 		}
 	}
 	f("", health.Warn)

@@ -135,6 +135,7 @@ func (f *floor) openFleet() error {
 	if err != nil {
 		return err
 	}
+	f.Keys = keys
 	f.warnOpen(keys)
 	version := buildinfo.Read().Version
 	f.Fleet, err = member.New(f.common.Cluster, member.Env{

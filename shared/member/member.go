@@ -118,6 +118,25 @@ func (v View) Alive(service string) []Member {
 	return out
 }
 
+// Minority reports whether most of the nodes that belong to the fleet cannot be heard: of those that did not say good-bye, fewer than
+// half have a member alive. This node is then on the small side of a partition, or nearly all others have failed: gossip cannot tell
+// which, so that it is a reason to stand back where others may be better placed, and none to stop. Half of the nodes are no minority.
+func (v View) Minority() bool {
+	alive := map[string]bool{} // by node; no entry: it has left
+	for _, m := range v.Members {
+		if m.State == Alive || m.State == Dead {
+			alive[m.Node] = alive[m.Node] || m.State == Alive
+		}
+	}
+	n := 0
+	for _, a := range alive {
+		if a {
+			n++
+		}
+	}
+	return 2*n < len(alive)
+}
+
 // Env is what New needs.
 type Env struct {
 	Node, Service, Version string
