@@ -28,6 +28,7 @@ import (
 	"github.com/everup/everup/services/dnsd/internal/forward"
 	"github.com/everup/everup/services/dnsd/internal/serve"
 	"github.com/everup/everup/services/dnsd/internal/zone"
+	"github.com/everup/everup/shared/conf"
 	"github.com/everup/everup/shared/daemon"
 	"github.com/everup/everup/shared/fault"
 	"github.com/everup/everup/shared/health"
@@ -72,7 +73,7 @@ func New(c *Config, env *daemon.Env) (*Service, error) {
 	s.cfg.Store(c)
 	var ends []member.Endpoint
 	for i, a := range c.Listen {
-		at, err := s.bind(i, string(a), c)
+		at, err := s.bind(i, a, c)
 		if err != nil {
 			s.closeSockets()
 			return nil, err
@@ -84,14 +85,15 @@ func New(c *Config, env *daemon.Env) (*Service, error) {
 }
 
 // bind opens UDP and TCP at addr; with port 0 TCP takes the port UDP got.
-func (s *Service) bind(i int, addr string, c *Config) (netip.AddrPort, error) {
-	pc, err := s.env.Net.ListenPacket("dns-udp-"+strconv.Itoa(i), "udp", addr, netio.Options{})
+func (s *Service) bind(i int, addr conf.Addr, c *Config) (netip.AddrPort, error) {
+	pc, err := s.env.Net.ListenPacket("dns-udp-"+strconv.Itoa(i), "udp", string(addr), netio.Options{})
 	if err != nil {
 		return netip.AddrPort{}, err
 	}
 	at := pc.LocalAddr().(*net.UDPAddr).AddrPort()
 	s.servers = append(s.servers, &dns.Server{PacketConn: pc, Handler: s.handler(false), UDPSize: dns.MaxMsgSize})
-	ln, err := s.env.Net.Listen("dns-tcp-"+strconv.Itoa(i), "tcp", netip.AddrPortFrom(at.Addr().Unmap(), at.Port()).String(), netio.Options{})
+	host, _, _ := addr.HostPort() // as configured: no host is both families, which the bound address does not tell
+	ln, err := s.env.Net.Listen("dns-tcp-"+strconv.Itoa(i), "tcp", net.JoinHostPort(host, strconv.Itoa(int(at.Port()))), netio.Options{})
 	if err != nil {
 		return at, err
 	}
