@@ -35,6 +35,9 @@ func New(domain string, ttl uint32) *Domain {
 	return &Domain{origin: dns.CanonicalName(domain), ttl: ttl}
 }
 
+// Origin returns the domain, canonical.
+func (d *Domain) Origin() string { return d.origin }
+
 // Covers reports whether name lies in the domain.
 func (d *Domain) Covers(name string) bool { return dns.IsSubDomain(d.origin, name) }
 

@@ -68,6 +68,13 @@ func (f *Forwarder) Resolve(ctx context.Context, q *dns.Msg) (*dns.Msg, error) {
 	return finish(q, m), nil
 }
 
+// Probe asks the upstreams for the root's name servers, past the cache and the counts, and returns nil when one of them answers, whatever it
+// says: fault.Unavailable when none does before ctx ends.
+func (f *Forwarder) Probe(ctx context.Context) error {
+	_, err := f.ask(ctx, new(dns.Msg).SetQuestion(".", dns.TypeNS))
+	return err
+}
+
 func keyOf(q *dns.Msg) key {
 	k := key{name: dns.CanonicalName(q.Question[0].Name), qtype: q.Question[0].Qtype, cd: q.CheckingDisabled}
 	if o := q.IsEdns0(); o != nil {

@@ -166,3 +166,21 @@ func TestCacheAges(t *testing.T) {
 		}
 	})
 }
+
+// A probe counts as nothing, and any answer will do.
+func TestProbe(t *testing.T) {
+	addr := upstream(t, func(w dns.ResponseWriter, q *dns.Msg) { w.WriteMsg(new(dns.Msg).SetRcode(q, dns.RcodeRefused)) })
+	const dead = "127.0.0.1:1"
+	f := New(Config{Upstreams: []string{dead, addr}, Timeout: time.Second, Pending: 1})
+	for range 2 { // whichever comes first
+		if err := f.Probe(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+	if n := f.Misses.Load() + f.Answered.Load() + f.Failures.Load(); n != 0 {
+		t.Errorf("the probe was counted %d times", n)
+	}
+	if err := New(Config{Upstreams: []string{dead}, Timeout: time.Second}).Probe(t.Context()); fault.Of(err) != fault.Unavailable {
+		t.Errorf("a dead upstream: %v", err)
+	}
+}

@@ -10,15 +10,22 @@ import (
 // is out of descriptors.
 const acceptPause = 20 * time.Millisecond
 
-// Limit wraps ln so that at most max connections are open; one more is closed at once. refused is called for it.
+// ownRoom is how many connections from an address to itself have room beyond the limit: the server's questions to itself. Clients who
+// fill the limit, of which UDP takes no notice, must not make it look dead.
+const ownRoom = 4
+
+// Limit wraps ln so that at most max connections are open, and ownRoom more of this host to itself; one more is closed at once. refused is
+// called for it.
 func Limit(ln net.Listener, max int, refused func()) net.Listener {
-	return &limited{Listener: ln, room: make(chan struct{}, max), refused: refused, closed: make(chan struct{})}
+	return &limited{
+		Listener: ln, room: make(chan struct{}, max), own: make(chan struct{}, ownRoom), refused: refused, closed: make(chan struct{}),
+	}
 }
 
 type limited struct {
 	net.Listener
-	room    chan struct{}
-	refused func()
+	room, own chan struct{}
+	refused   func()
 
 	once   sync.Once
 	closed chan struct{}
@@ -36,13 +43,29 @@ func (l *limited) Accept() (net.Conn, error) {
 			l.pause()
 			return nil, err
 		}
-		select {
-		case l.room <- struct{}{}:
-			return &counted{Conn: c, leave: sync.OnceFunc(func() { <-l.room })}, nil
-		default:
-			l.refused()
-			c.Close()
+		if in := l.enter(c); in != nil {
+			return in, nil
 		}
+		l.refused()
+		c.Close()
+	}
+}
+
+// enter gives c a place, or returns nil.
+func (l *limited) enter(c net.Conn) net.Conn {
+	select {
+	case l.room <- struct{}{}:
+		return &counted{Conn: c, leave: sync.OnceFunc(func() { <-l.room })}
+	default:
+	}
+	if from := Client(c.RemoteAddr()); !from.IsValid() || from != Client(c.LocalAddr()) {
+		return nil
+	}
+	select {
+	case l.own <- struct{}{}:
+		return &counted{Conn: c, leave: sync.OnceFunc(func() { <-l.own })}
+	default:
+		return nil
 	}
 }
 
