@@ -143,13 +143,14 @@ func (a *Advisor) apply(e *event) {
 				s.drop(e.hash)
 			}
 		}
-		if a.shadows[modeRecent].core.items() > shadowItems {
-			a.halve()
-		}
 	case eventRemove:
 		for _, s := range a.shadows {
 			s.drop(e.hash)
 		}
+	}
+	// A hit stores, too: after a warm restart the items are there, and reads alone fill the shadows.
+	if a.shadows[modeRecent].core.items() > shadowItems {
+		a.halve()
 	}
 }
 

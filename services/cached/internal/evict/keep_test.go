@@ -92,3 +92,24 @@ func FuzzLoadState(f *testing.F) {
 		}
 	})
 }
+
+// TestHitsThinTheSample: a policy that goes on with a store's items sees hits before it sees a store; the shadows must stay as small as ever.
+func TestHitsThinTheSample(t *testing.T) {
+	const n = 20 * shadowItems
+	a := newArena(n)
+	p := New(a, Options{Capacity: 2 * n})
+	for h := uint32(1); h <= n; h++ {
+		p.Adopt(h)
+	}
+	for h := uint32(1); h <= n; h++ {
+		p.Hit(h, a.hashes[h])
+	}
+	for i, s := range p.advisor.shadows {
+		if got := s.core.items(); got > shadowItems+batch {
+			t.Errorf("%s: %d items in a shadow", modes[i].name, got)
+		}
+	}
+	if st := p.advisor.Status(); st.Sample > 1.0/16 || st.Bytes > 1<<20 {
+		t.Errorf("%+v", st)
+	}
+}
