@@ -108,6 +108,8 @@ func (c *Conn) AddAddr(index int, p netip.Prefix) error {
 	r.attr32(unix.IFA_FLAGS, flags)
 	err := c.do(r, nil)
 	switch {
+	case err == nil:
+		return nil
 	case among(err, unix.EEXIST):
 		return c.checkSame(index, p)
 	case among(err, unix.EACCES) && p.Addr().Is6():
@@ -144,7 +146,7 @@ func (c *Conn) RemoveAddr(index int, p netip.Prefix) error {
 	r := c.begin(unix.RTM_DELADDR, unix.NLM_F_ACK)
 	r.addr(index, p)
 	err := c.do(r, nil)
-	if among(err, unix.EADDRNOTAVAIL, unix.ENODEV, unix.ENXIO) {
+	if err == nil || among(err, unix.EADDRNOTAVAIL, unix.ENODEV, unix.ENXIO) {
 		return nil
 	}
 	return fail(err, "remove %s from link %d", p, index)

@@ -95,7 +95,10 @@ func (c *Conn) Link(name string) (Link, error) {
 		return Link{}, fault.New(fault.Invalid, "nl: %q is no name of a link", name)
 	}
 	l, err := c.link(0, name)
-	return l, fail(err, "look at link %s", name)
+	if err != nil {
+		return Link{}, fail(err, "look at link %s", name)
+	}
+	return l, nil
 }
 
 // LinkByIndex returns the link of an index: fault.NotFound if there is none.
@@ -104,7 +107,10 @@ func (c *Conn) LinkByIndex(index int) (Link, error) {
 		return Link{}, err
 	}
 	l, err := c.link(index, "")
-	return l, fail(err, "look at link %d", index)
+	if err != nil {
+		return Link{}, fail(err, "look at link %d", index)
+	}
+	return l, nil
 }
 
 // checkIndex refuses what the kernel would not take as one link.

@@ -55,8 +55,8 @@ const (
 type Conn struct {
 	fd  int
 	seq uint32
-	out []byte // the request
-	in  []byte // an answer
+	out request // in a buffer that is used again
+	in  []byte  // an answer
 }
 
 // Open opens a socket in the calling thread's network namespace. No capability is needed for it, nor for looking.
@@ -65,7 +65,7 @@ func Open() (*Conn, error) {
 	if err != nil {
 		return nil, fail(err, "open a socket")
 	}
-	c := &Conn{fd: fd, out: make([]byte, 0, 512), in: make([]byte, bufferLen)}
+	c := &Conn{fd: fd, out: request{make([]byte, 0, 512)}, in: make([]byte, bufferLen)}
 	if err := c.prepare(); err != nil {
 		unix.Close(fd)
 		return nil, fail(err, "prepare a socket")

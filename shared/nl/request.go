@@ -13,12 +13,13 @@ const dumpTries = 8
 // request is a message in the making.
 type request struct{ b []byte }
 
-// begin begins a request in the Conn's buffer.
+// begin begins the Conn's next request.
 func (c *Conn) begin(kind, flags uint16) *request {
-	b := append(c.out[:0], 0, 0, 0, 0)
+	b := append(c.out.b[:0], 0, 0, 0, 0)
 	b = binary.NativeEndian.AppendUint16(b, kind)
 	b = binary.NativeEndian.AppendUint16(b, flags|unix.NLM_F_REQUEST)
-	return &request{append(b, 0, 0, 0, 0, 0, 0, 0, 0)}
+	c.out.b = append(b, 0, 0, 0, 0, 0, 0, 0, 0)
+	return &c.out
 }
 
 // link appends the header of requests about links; of change's bits flags are set.
@@ -67,7 +68,6 @@ func (r *request) close(at int) {
 
 // do makes a request and gives got, which may be nil, each message of the answer; it is in a buffer that is used again.
 func (c *Conn) do(r *request, got func(message)) error {
-	c.out = r.b[:0]
 	c.seq++
 	binary.NativeEndian.PutUint32(r.b, uint32(len(r.b)))
 	binary.NativeEndian.PutUint32(r.b[8:], c.seq)
