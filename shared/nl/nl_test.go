@@ -302,6 +302,19 @@ func TestMacvlan(t *testing.T) {
 	want(t, err, fault.NotFound)
 }
 
+// TestMacvlanWithoutIPv6: on a link of less than 1280 bytes the kernel runs no IPv6.
+func TestMacvlanWithoutIPv6(t *testing.T) {
+	h := labtest.New(t).Host("a")
+	c := open(t, h)
+	h.Run("ip", "link", "set", "eth0", "mtu", "1000")
+	eth := must[Link](t)(c.Link("eth0"))
+	l := must[Link](t)(c.AddMacvlan(Macvlan{Name: "vrrp.51", Parent: eth.Index, MAC: MAC{0, 0, 0x5e, 0, 1, 51}}))
+	if got := proc(h, "ipv4", "vrrp.51", "arp_ignore"); got != "1" || l.MTU != 1000 {
+		t.Errorf("arp_ignore is %s, the link %+v", got, l)
+	}
+	want(t, c.AddAddr(l.Index, netip.MustParsePrefix("fd77::100/128")), fault.Invalid, "fd77::100/128")
+}
+
 func TestMacvlanOnParentThatIsDown(t *testing.T) {
 	h := labtest.New(t).Host("a")
 	c := open(t, h)

@@ -208,8 +208,9 @@ func TestOverrun(t *testing.T) {
 	if len(before) > 20 {
 		t.Errorf("%d events before it: the queue is not bounded as asked", len(before))
 	}
-	ok(t, c.AddAddr(1, p))
-	if _, before := w.wait("added", func(e Event) bool { return e.Kind == AddrAdded && e.Addr.Prefix == p }); len(before) > 0 {
+	later := netip.MustParsePrefix("10.77.0.101/32")
+	ok(t, c.AddAddr(1, later))
+	if _, before := w.wait("added", func(e Event) bool { return e.Kind == AddrAdded && e.Addr.Prefix == later }); len(before) > 0 {
 		t.Errorf("before it: %+v", before)
 	}
 }
