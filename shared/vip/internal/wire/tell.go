@@ -30,6 +30,7 @@ const (
 	TellKept       TellKind = "kept"       // a switch-over found no peer
 	TellRefused    TellKind = "refused"    // a take-over would have had no success
 	TellReadded    TellKind = "readded"    // Detail: an address that something else had removed
+	TellRemoved    TellKind = "removed"    // Detail: an address that something else had added, on a host that is not to have it
 	TellChecksum   TellKind = "checksum"   // Detail: Peer uses the other form of the checksum
 	TellFailed     TellKind = "failed"     // Detail: the system refused something; with Gone it works again
 )
