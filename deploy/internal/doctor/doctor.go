@@ -70,6 +70,7 @@ func Features() []string { return []string{"epoll", "memfd", "pidfd", "reuseport
 type Subject struct {
 	Listeners []Listener
 	StateDirs []string // that exist
+	VIPs      []VIP
 }
 
 // Run does all checks, the worst first.
@@ -80,6 +81,7 @@ func Run(ctx context.Context, s System, sub Subject) []Finding {
 	}
 	out = append(out, ports(s, sub.Listeners)...)
 	out = append(out, disks(s, sub.StateDirs)...)
+	out = append(out, vips(s, sub.VIPs)...)
 	out = append(out, names(ctx, s)...)
 	out = append(out, systemd(ctx, s)...)
 	order := []Level{Fail, Warn, Notice}

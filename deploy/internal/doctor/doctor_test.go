@@ -38,7 +38,7 @@ func healthy() *fake {
 		files: map[string]string{
 			"/proc/sys/net/core/somaxconn": "4096\n", "/proc/sys/net/core/rmem_max": "8388608\n", "/proc/sys/net/core/wmem_max": "8388608\n",
 			"/proc/sys/net/ipv4/ip_local_port_range": "15000\t60999\n", "/proc/sys/net/ipv4/ping_group_range": "0\t2147483647\n",
-			"/proc/sys/net/ipv4/ip_nonlocal_bind": "1\n", "/proc/sys/net/ipv4/conf/all/arp_ignore": "1\n",
+			"/proc/sys/net/ipv4/ip_nonlocal_bind": "0\n", "/proc/sys/net/ipv4/conf/all/arp_ignore": "1\n",
 			"/proc/sys/net/ipv4/conf/all/arp_announce": "2\n", "/proc/sys/net/ipv4/tcp_migrate_req": "1\n",
 			"/proc/sys/vm/overcommit_memory": "0\n", "/proc/sys/vm/swappiness": "10\n",
 			"/proc/sys/fs/file-max": "9223372036854775807\n",
@@ -60,9 +60,12 @@ func (f *fake) ReadFile(name string) ([]byte, error) {
 
 func (f *fake) ReadDir(name string) ([]string, error) {
 	var out []string
-	for path := range maps.Keys(f.links) {
-		if rest, ok := strings.CutPrefix(path, name+"/"); ok {
-			out = append(out, strings.SplitN(rest, "/", 2)[0])
+	for _, tree := range []map[string]string{f.links, f.files} {
+		for path := range maps.Keys(tree) {
+			rest, ok := strings.CutPrefix(path, name+"/")
+			if first, _, _ := strings.Cut(rest, "/"); ok && !slices.Contains(out, first) {
+				out = append(out, first)
+			}
 		}
 	}
 	return out, nil
@@ -108,7 +111,7 @@ func TestFindings(t *testing.T) {
 	f(set("net.core.wmem_max", "212992"), "notice sysctl.wmem_max")
 	f(set("net.ipv4.ip_local_port_range", "40000 50000"), "warn sysctl.ip_local_port_range")
 	f(set("net.ipv4.ping_group_range", "1 0"), "notice sysctl.ping_group_range")
-	f(set("net.ipv4.ip_nonlocal_bind", "0"), "notice sysctl.ip_nonlocal_bind")
+	f(set("net.ipv4.ip_nonlocal_bind", "1"), "notice sysctl.ip_nonlocal_bind")
 	f(set("net.ipv4.conf.all.arp_ignore", "0"), "notice sysctl.arp_ignore")
 	f(set("net.ipv4.conf.all.arp_announce", "0"), "notice sysctl.arp_announce")
 	f(set("net.ipv4.tcp_migrate_req", "0"), "notice sysctl.tcp_migrate_req")

@@ -50,7 +50,7 @@ func allSysctls() []sysctl {
 		{"net.core.somaxconn", Warn, below(4096), "4096", "a burst of connections is refused when the accept queue is full"},
 		{"net.core.rmem_max", Warn, below(4 << 20), "8388608", "logd and dnsd ask for large UDP buffers; a burst is dropped in small ones"},
 		{"net.core.wmem_max", Notice, below(4 << 20), "8388608", "large answers wait for the receiver in small send buffers"},
-		{"net.ipv4.ip_nonlocal_bind", Notice, other(1), "1", "a daemon that listens on a virtual address cannot start while the other host holds it"},
+		{"net.ipv4.ip_nonlocal_bind", Notice, other(0), "0", "a typo in a listen address goes unnoticed; lbd and dnsd bind to virtual addresses without it"},
 		{"net.ipv4.conf.all.arp_ignore", Notice, below(1), "1", "behind a direct-return balancer a backend must not answer ARP for the virtual address"},
 		{"net.ipv4.conf.all.arp_announce", Notice, below(2), "2", "behind a direct-return balancer a backend must not announce the virtual address"},
 		{"net.ipv4.tcp_migrate_req", Notice, below(1), "1", "connections in the accept queue of a process that ends are lost in a binary upgrade"},

@@ -53,7 +53,7 @@ func keysOf(daemon string) []listenKey {
 // maxConfig bounds a configuration that is read here.
 const maxConfig = 1 << 20
 
-// ReadConfigs returns what the daemons with a file in dir listen on, and their state directories that exist. The files are only
+// ReadConfigs returns what the daemons with a file in dir listen on, their state directories that exist, and their virtual addresses. The files are only
 // read for that, not checked. A directory without any is fault.NotFound.
 func ReadConfigs(dir string) (Subject, error) {
 	var s Subject
@@ -77,6 +77,7 @@ func ReadConfigs(dir string) (Subject, error) {
 		}
 		found = true
 		s.Listeners = append(s.Listeners, listenersOf(daemon, tree)...)
+		s.VIPs = append(s.VIPs, vipsOf(daemon, tree)...)
 		if st, err := os.Stat(stateDir(daemon, tree)); err == nil && st.IsDir() {
 			s.StateDirs = append(s.StateDirs, stateDir(daemon, tree))
 		}
