@@ -18,6 +18,9 @@ import (
 
 var daemons = []string{"lbd", "dnsd", "cached", "storaged", "logd"}
 
+// withVIPs are the daemons that offer virtual addresses.
+var withVIPs = []string{"lbd", "dnsd"}
+
 // read returns a shipped file.
 func read(t *testing.T, name string) string {
 	t.Helper()
@@ -61,6 +64,9 @@ func install(t *testing.T, dropins bool) string {
 	if dropins {
 		write("lbd.service.d/icmp.conf", read(t, "dropins/lbd-icmp.conf"))
 		write("lbd.service.d/l4.conf", read(t, "dropins/lbd-l4.conf"))
+		for _, d := range withVIPs {
+			write(d+".service.d/vip.conf", read(t, "dropins/vip.conf"))
+		}
 	}
 	return dir
 }
@@ -94,15 +100,24 @@ func TestVerify(t *testing.T) {
 func TestExposure(t *testing.T) {
 	labtest.Needs(t, "systemd-analyze")
 	level := regexp.MustCompile(`Overall exposure level for \S+: ([0-9.]+)`)
-	dir := install(t, false)
-	for _, d := range daemons {
-		out, err := exec.Command("systemd-analyze", "security", "--offline=true", "--threshold=25", "--no-pager", filepath.Join(dir, d+".service")).CombinedOutput()
+	f := func(dir, d, threshold string) {
+		t.Helper()
+		cmd := exec.Command("systemd-analyze", "security", "--offline=true", "--threshold="+threshold, "--no-pager", filepath.Join(dir, d+".service"))
+		cmd.Env = append(os.Environ(), "SYSTEMD_UNIT_PATH="+dir+":")
+		out, err := cmd.CombinedOutput()
 		m := level.FindSubmatch(out)
 		if err != nil || m == nil {
 			t.Errorf("%s: %v\n%s", d, err, out)
-			continue
+			return
 		}
 		t.Logf("exposure of %s: %s", d, m[1])
+	}
+	plain, all := install(t, false), install(t, true)
+	for _, d := range daemons {
+		f(plain, d, "25")
+	}
+	for _, d := range withVIPs {
+		f(all, d, "30")
 	}
 }
 
