@@ -5,30 +5,14 @@ import (
 	"net/netip"
 	"testing"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/everup/everup/shared/labtest"
 )
 
 // TestAllocs bounds what the holder of addresses does again and again: it runs without garbage collection.
 func TestAllocs(t *testing.T) {
-	labtest.Needs(t, labtest.Root, labtest.NetNS)
-	inFreshThread(t, func() error {
-		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-			return err
-		}
-		c, err := Open()
-		if err != nil {
-			return err
-		}
-		defer c.Close()
-		w, err := OpenWatch(WatchOptions{})
-		if err != nil {
-			return err
-		}
-		defer w.Close()
-		return errors.Join(c.SetUp(1, true), allocs(t, c, w))
-	})
+	c, w := bare(t, WatchOptions{})
+	ok(t, c.SetUp(1, true))
+	ok(t, allocs(t, c, w))
 }
 
 func allocs(t *testing.T, c *Conn, w *Watch) error {

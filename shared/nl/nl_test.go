@@ -36,6 +36,42 @@ func open(t *testing.T, h *labtest.Host) *Conn {
 	return c
 }
 
+// bare returns sockets of a namespace of their own, in which nothing happens but what the test does to lo, link 1.
+func bare(t *testing.T, o WatchOptions) (c *Conn, w *Watch) {
+	t.Helper()
+	labtest.Needs(t, labtest.Root, labtest.NetNS)
+	inFreshThread(t, func() (err error) {
+		if err = unix.Unshare(unix.CLONE_NEWNET); err != nil {
+			return err
+		}
+		if c, err = Open(); err != nil {
+			return err
+		}
+		w, err = OpenWatch(o)
+		return err
+	})
+	t.Cleanup(func() {
+		if err := errors.Join(c.Close(), w.Close()); err != nil {
+			t.Error(err)
+		}
+	})
+	return c, w
+}
+
+// settled waits until the kernel has given a new host its last address, and returns eth0.
+func settled(t *testing.T, c *Conn) Link {
+	t.Helper()
+	eth := must[Link](t)(c.Link("eth0"))
+	labtest.Eventually(t, waitTime, "eth0 has its link-local address", func() error {
+		there, err := c.Addrs(eth.Index)
+		if err == nil && !slices.ContainsFunc(there, func(a Addr) bool { return a.LinkLocal && !a.Tentative }) {
+			err = fmt.Errorf("it has %v", there)
+		}
+		return err
+	})
+	return eth
+}
+
 func must[T any](t *testing.T) func(T, error) T {
 	return func(v T, err error) T {
 		t.Helper()
@@ -164,7 +200,7 @@ func TestAddrs(t *testing.T) {
 	lab := labtest.New(t)
 	h := lab.Host("a")
 	c := open(t, h)
-	eth := must[Link](t)(c.Link("eth0"))
+	eth := settled(t, c)
 	h.Sysctl("net/ipv6/conf/eth0/accept_dad", "1") // which labs do without
 	before, beforeRoutes := must[[]Addr](t)(c.Addrs(eth.Index)), routes(h)
 	f := func(prefix string, others ...string) {
@@ -389,23 +425,12 @@ func TestHasRoute(t *testing.T) {
 }
 
 func TestNoRouteTable(t *testing.T) {
-	labtest.Needs(t, labtest.Root, labtest.NetNS)
-	inFreshThread(t, func() error {
-		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-			return err
+	c, _ := bare(t, WatchOptions{})
+	for _, p := range []string{"0.0.0.0/0", "::/0"} {
+		if found, err := c.HasRoute(netip.MustParsePrefix(p)); found || err != nil {
+			t.Errorf("%s: %v, %v", p, found, err)
 		}
-		c, err := Open()
-		if err != nil {
-			return err
-		}
-		defer c.Close()
-		for _, p := range []string{"0.0.0.0/0", "::/0"} {
-			if found, err := c.HasRoute(netip.MustParsePrefix(p)); found || err != nil {
-				return fmt.Errorf("%s: %v, %v", p, found, err)
-			}
-		}
-		return nil
-	})
+	}
 }
 
 // inFreshThread runs f on a thread that ends with it.
