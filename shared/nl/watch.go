@@ -14,7 +14,7 @@ type EventKind uint8
 // The kinds.
 const (
 	LinkChanged  EventKind = iota // Link is there, and new or not as it was
-	LinkGone                      // Link has left the namespace; its addresses and routes go without events of their own
+	LinkGone                      // Link has left the namespace; that its addresses are gone was told before
 	AddrAdded                     // Addr is there, and new or not as it was
 	AddrGone                      // Addr is no longer on its link
 	RouteChanged                  // a route to Dst of the main table came, went or changed
@@ -50,6 +50,8 @@ type Event struct {
 
 // WatchOptions say what a Watch hears beside links and addresses.
 type WatchOptions struct {
+	// Routes adds those of the main tables. The IPv4 routes that go with a link that goes down, or away, are not told by
+	// the kernel: who waits for a route looks anew after LinkChanged and LinkGone, too.
 	Routes bool
 	// ReceiveBuffer bounds the kernel's queue, in bytes as the kernel counts them, which is 2 to 4 KiB an event; 0 stands for
 	// 1 MiB. Without CAP_NET_ADMIN it is at most net.core.rmem_max.

@@ -197,6 +197,34 @@ func TestWatchRoutes(t *testing.T) {
 	}
 }
 
+// TestRoutesOfALinkThatGoes pins what WatchOptions says of the kernel: a link takes its IPv4 routes away without a word.
+func TestRoutesOfALinkThatGoes(t *testing.T) {
+	h := labtest.New(t).Host("a")
+	c := open(t, h)
+	settled(t, c)
+	route := netip.MustParsePrefix("192.0.2.0/24")
+	h.Run("ip", "route", "add", route.String(), "dev", "eth0")
+	w := watch(t, h, WatchOptions{Routes: true})
+	h.Run("ip", "link", "set", "eth0", "down")
+	if must[bool](t)(c.HasRoute(route)) {
+		t.Error("the route is there still")
+	}
+	h.Run("ip", "link", "del", "eth0")
+	_, before := w.wait("eth0 is gone", func(e Event) bool { return e.Kind == LinkGone && e.Link.Name == "eth0" })
+	var addrs int
+	for _, e := range before {
+		if e.Kind == RouteChanged && e.Dst == route {
+			t.Error("the kernel tells of the route: WatchOptions can say so")
+		}
+		if e.Kind == AddrGone {
+			addrs++
+		}
+	}
+	if addrs != 3 {
+		t.Errorf("%d addresses went before the link, want those of both families and the link-local one: %+v", addrs, before)
+	}
+}
+
 // TestOverrun fills the queue, then shows that Read says so once, throws the old away and goes on.
 func TestOverrun(t *testing.T) {
 	c, socket := bare(t, WatchOptions{ReceiveBuffer: 8 << 10})
