@@ -26,6 +26,9 @@ func (m *Machine) becomeActive(by Cause, out []Effect) []Effect {
 		m.active.boost, _ = m.claim()
 		m.active.boosted = m.priority
 	}
+	if held {
+		m.active.answered = m.holder // its last adverts are no claim
+	}
 	m.holder, m.holderPri = netip.Addr{}, 0
 	if !held {
 		out = m.sendNow(out)
@@ -144,9 +147,14 @@ func (m *Machine) tenured(ad *Advert) bool {
 	return !m.cfg.Preempt && ad.NoPreempt && ad.Priority != PriorityOwner && m.advertised() != PriorityOwner
 }
 
-// yield lets the addresses go to the sender of an advert.
+// yield lets the addresses go to the sender of an advert. It may not have heard of us, for a split heals in one direction
+// first: a last advert, which it beats, has it announce the addresses anew, now that they are gone from here. Priority 0
+// would say the same, but call upon other Backups to take over.
 func (m *Machine) yield(ad *Advert, by Cause, out []Effect) []Effect {
 	out = append(out, Effect{Kind: DoRemove})
+	if by == ByPriority || by == ByAddress || by == ByTenure {
+		out = append(out, m.send())
+	}
 	m.holder, m.holderPri = ad.Src, ad.Priority
 	m.learn(ad)
 	return m.becomeBackup(by, m.received(ad), out)

@@ -31,7 +31,8 @@
 //     others sent, then speaks.
 //   - Announcements. Switches and neighbours believe whoever spoke last. A takeover announces in two bursts and refreshes
 //     later; an Active router that hears another answers with an advert at once, as RFC 9568 has it (in version 2 too),
-//     and a burst. At most 4 such answers are given in an interval.
+//     and a burst. At most 4 such answers are given in an interval. One that yields says so by a last advert, after its
+//     addresses are gone: where a split heals it may be the first that the other hears of it.
 //   - Taking over from a router that lives (it sent priority 0, or is preempted) adds and announces the addresses before
 //     the advert on which the other lets go, so that no packet is lost; from one that is silent the advert comes first.
 //   - EvRelease and EvSwitchOver send priority 0 and keep the addresses until a peer has them. For the time of one packet
