@@ -67,7 +67,7 @@
 //
 // With VMAC a router has a macvlan of its own, named after family, VRID and the parent's index, down while it is not Active.
 // It goes when the router does; one that is left after a crash is used again, or removed if it has an address of Plan.Leftovers.
-// arp_ignore and arp_filter of the parent are set and not set back, for others may rely on them by then.
+// arp_ignore, arp_filter and arp_announce of the parent are set and not set back, for others may rely on them by then.
 //
 // # The end
 //

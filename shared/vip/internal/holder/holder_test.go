@@ -293,14 +293,14 @@ func TestVMAC(t *testing.T) {
 	s := spec(51, addr)
 	s.VMAC = true
 	r.putPlan(group1("g", s))
-	r.did("macvlan ev4.51.2 on 2", "listen 10.77.0.1", "up 101 false")
+	r.did("macvlan ev4.51.2 on 2", "listen 10.77.0.1", "listen 10.77.0.1", "up 101 false")
 	r.judge("g", 0)
 	r.run(400 * ms)
 	r.did("frame 2", "up 101 true", "add 101 10.77.0.100/24", "frame 2")
 	r.say(wire.Message{Do: &wire.Do{ID: 1, Verb: wire.Stop}})
 	r.run(500 * ms)
-	r.lab.log = r.lab.log[len(r.lab.log)-4:]
-	r.did("remove 101 10.77.0.100/24", "up 101 false", "close 10.77.0.1", "remove link 101")
+	r.lab.log = r.lab.log[len(r.lab.log)-5:]
+	r.did("remove 101 10.77.0.100/24", "up 101 false", "close 10.77.0.1", "close 10.77.0.1", "remove link 101")
 	r.answered("1 ")
 	if !r.stopped {
 		t.Error("it goes on")

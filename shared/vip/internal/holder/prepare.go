@@ -117,7 +117,7 @@ func (h *holder) prepare(now time.Duration, g *group, member int) {
 		h.closePort(r)
 		moved = true
 	}
-	for _, err := range []error{h.openWire(r), h.openMacvlan(r), h.openPort(r)} {
+	for _, err := range []error{h.openWire(r), h.openMacvlan(r), h.openPort(r), h.openInner(r)} {
 		if err != nil && r.trouble == "" {
 			r.trouble = err.Error()
 		}
@@ -180,6 +180,8 @@ func (h *holder) openMacvlan(r *router) error {
 			return nil
 		}
 		r.macvlan.Index = 0
+		h.part(r, r.inner)
+		r.inner = nil
 	}
 	parent := r.iface.link.Index
 	if err := h.sys.SetIPv4Conf(parent, parentConf()); err != nil {
@@ -202,45 +204,65 @@ func (h *holder) openMacvlan(r *router) error {
 	return err
 }
 
-// parentConf has a macvlan's parent answer no ARP for the macvlan's addresses.
-func parentConf() map[int]int { return map[int]int{nl.ARPFilter: 1, nl.ARPIgnore: 1} }
+// parentConf has a macvlan's parent answer no ARP for the macvlan's addresses, nor name them as senders of its own requests,
+// from which neighbours would learn the parent's MAC for them.
+func parentConf() map[int]int {
+	return map[int]int{nl.ARPFilter: 1, nl.ARPIgnore: 1, nl.ARPAnnounce: 2}
+}
 
 // macvlanName is unique in a network namespace; an interface's name has at most 15 bytes.
 func macvlanName(r *router) string {
 	return fmt.Sprintf("ev%d.%d.%d", r.family(), r.spec.Config.VRID, r.iface.link.Index)
 }
 
-// openPort gives the router a socket, which it shares with others that send from the same address.
-func (h *holder) openPort(r *router) error {
-	if r.port != nil || !r.primary.IsValid() {
-		return nil
+// openPort gives the router its socket.
+func (h *holder) openPort(r *router) (err error) {
+	if r.port == nil && r.primary.IsValid() {
+		r.port, err = h.join(r, r.iface.link)
 	}
-	key := portKey{r.iface.link.Index, r.primary, r.multicast()}
+	return err
+}
+
+// openInner gives a router with a macvlan a second socket there. While the macvlan is up the kernel passes what comes with the
+// virtual MAC as its source to it, and not to its parent: those are the adverts of another Active router.
+func (h *holder) openInner(r *router) (err error) {
+	if r.inner == nil && r.macvlan.Index != 0 && r.primary.IsValid() && r.multicast() {
+		r.inner, err = h.join(r, r.macvlan)
+	}
+	return err
+}
+
+// join returns a socket on a link, which routers share that send from the same address.
+func (h *holder) join(r *router, on nl.Link) (*port, error) {
+	key := portKey{on.Index, r.primary, r.multicast()}
 	for _, p := range h.ports {
 		if p.key == key {
 			p.routers = append(p.routers, r)
-			r.port = p
-			return p.socket.Filter(p.vrids())
+			return p, p.socket.Filter(p.vrids())
 		}
 	}
 	p := &port{key: key, routers: []*router{r}}
-	s, err := h.sys.Listen(sock.Options{Link: r.iface.link, Four: r.four, Source: r.primary, Multicast: key.multicast, VRIDs: p.vrids()})
+	s, err := h.sys.Listen(sock.Options{Link: on, Four: r.four, Source: r.primary, Multicast: key.multicast, VRIDs: p.vrids()})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	p.socket = s
 	h.ports = append(h.ports, p)
-	r.port = p
-	return nil
+	return p, nil
 }
 
-// closePort takes the router's socket away, and closes it if no other router uses it.
+// closePort takes the router's sockets away.
 func (h *holder) closePort(r *router) {
-	p := r.port
+	h.part(r, r.port)
+	h.part(r, r.inner)
+	r.port, r.inner = nil, nil
+}
+
+// part closes a socket if no other router uses it.
+func (h *holder) part(r *router, p *port) {
 	if p == nil {
 		return
 	}
-	r.port = nil
 	p.routers = slices.DeleteFunc(p.routers, func(o *router) bool { return o == r })
 	if len(p.routers) > 0 {
 		h.failed(r, opReceive, p.socket.Filter(p.vrids()))

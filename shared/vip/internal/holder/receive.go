@@ -13,6 +13,8 @@ import (
 const (
 	// maxDrained bounds a drain; a socket's buffer holds fewer packets.
 	maxDrained = 1 << 14
+	// duplicate is how close two copies of an advert are to each other: closer than adverts of one router.
+	duplicate = 2 * time.Millisecond
 	// habitEvery is how often a change of a peer's checksum is told: two peers of a multicast group that differ change it
 	// with each advert.
 	habitEvery = time.Minute
@@ -27,15 +29,13 @@ func (h *holder) receive(now time.Duration, p *port) {
 	}
 }
 
-// drain takes all that the router's socket held when it was called: until nothing is left, or what came later.
+// drain takes all that the router's sockets held when it was called: until nothing is left, or what came later.
 func (h *holder) drain(now time.Duration, r *router) {
-	p := r.port
-	if p == nil {
-		return
-	}
-	for range maxDrained {
-		if !h.receive1(now, p) || h.datagram.At > now || r.port != p {
-			return
+	for _, p := range [...]*port{r.port, r.inner} {
+		for range maxDrained {
+			if p == nil || !h.receive1(now, p) || h.datagram.At > now {
+				break
+			}
 		}
 	}
 }
@@ -54,11 +54,25 @@ func (h *holder) receive1(now time.Duration, p *port) bool {
 		return true // the socket's filter lets no such packet pass
 	}
 	for _, r := range p.routers {
-		if byte(r.spec.Config.VRID) == d.Payload[1] {
+		if byte(r.spec.Config.VRID) == d.Payload[1] && !r.twice(p, d) {
 			h.onDatagram(now, r, d)
 		}
 	}
 	return true
+}
+
+// twice reports whether an advert has come by the router's other socket too: the kernel gives a macvlan a copy of what its
+// parent gets from other hosts' own MACs.
+func (r *router) twice(by *port, d *sock.Datagram) bool {
+	if r.inner == nil {
+		return false
+	}
+	l := &r.last
+	if l.by != by && l.src == d.Src && (d.At-l.at).Abs() < duplicate {
+		return true
+	}
+	*l = arrival{d.Src, d.At, by}
+	return false
 }
 
 // onDatagram makes the checks that are not the machine's and gives it the advert.

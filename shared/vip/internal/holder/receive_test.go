@@ -148,6 +148,37 @@ func TestNoPreempt(t *testing.T) {
 	f(false, vrrp.Active)
 }
 
+// TestMacvlanCopies: adverts by either socket of a router with a macvlan are heard, and those by both once.
+func TestMacvlanCopies(t *testing.T) {
+	r := newRig(t)
+	s := spec(51, addr)
+	s.VMAC = true
+	r.putPlan(group1("g", s))
+	r.judge("g", 0)
+	f := func(base, inner bool, want uint64) {
+		t.Helper()
+		r.now += 100 * ms
+		for i, on := range []bool{base, inner} {
+			if on {
+				r.advert(s, 200, "10.77.0.9", r.now)
+				if last := len(r.lab.sockets[0].inbox) - 1; i == 1 {
+					r.lab.sockets[1].inbox = r.lab.sockets[0].inbox[last:]
+					r.lab.sockets[0].inbox = r.lab.sockets[0].inbox[:last]
+				}
+			}
+		}
+		before := r.groups[0].routers[0].count.received
+		r.hear()
+		if n := r.groups[0].routers[0].count.received - before; n != want {
+			t.Errorf("base %v, macvlan %v: heard %d times, want %d", base, inner, n, want)
+		}
+	}
+	f(true, false, 1)
+	f(false, true, 1)
+	f(true, true, 1)
+	f(false, true, 1)
+}
+
 // TestDrain: adverts that lie in the socket when the Down timer expires are heard before it is acted on; what comes while it
 // is read does not hold it up.
 func TestDrain(t *testing.T) {

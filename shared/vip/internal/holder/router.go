@@ -19,7 +19,8 @@ type router struct {
 	m     *vrrp.Machine
 
 	primary  netip.Addr    // not valid: the machine has a placeholder
-	port     *port         // nil: not open
+	port     *port         // adverts go out by it; nil: not open
+	inner    *port         // on the macvlan, see openInner; nil: not open, or not wanted
 	macvlan  nl.Link       // Index 0: not made, or not wanted
 	trouble  string        // why it cannot take part
 	priority vrrp.Priority // as tracking has it; the machine's
@@ -37,6 +38,7 @@ type router struct {
 
 	advert   vrrp.Advert // received
 	sending  vrrp.Packet
+	last     arrival
 	rejected bool // the machine did not take the advert
 	hostile  hostility
 	failing  [operations]string // what the system said last; "": it works
@@ -49,6 +51,13 @@ type peer struct {
 	addr   netip.Addr
 	habit  vrrp.Habit
 	window trailer.Window
+}
+
+// arrival is where an advert came in.
+type arrival struct {
+	src netip.Addr
+	at  time.Duration
+	by  *port
 }
 
 // counters are wire.Counters, to be counted without memory.
