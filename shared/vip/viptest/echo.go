@@ -167,6 +167,17 @@ func (e *Echo) Stop() Echoes {
 	return e.echoes()
 }
 
+// Late returns by how much the prober itself was held up at worst between two instants: the longest time between two
+// echoes, above what it was to be. Stop comes first.
+func (e *Echo) Late(from, to time.Time) (late time.Duration) {
+	for i := 1; i < len(e.sent); i++ {
+		if e.base.Add(e.sent[i]).After(from) && e.base.Add(e.sent[i-1]).Before(to) {
+			late = max(late, e.sent[i]-e.sent[i-1]-e.o.Each)
+		}
+	}
+	return late
+}
+
 // Echoes is what an Echo found.
 type Echoes struct {
 	Sent, Lost int

@@ -15,10 +15,7 @@ import (
 	"github.com/everup/everup/shared/labtest"
 )
 
-// EchoPort is the UDP port of a vipd's data plane: it sends back what comes to the virtual address.
-const EchoPort = 7777
-
-// vipd is the program that is nothing but virtual addresses and an echo.
+// vipd is the program that is nothing but virtual addresses and a data plane.
 const vipd = "github.com/everup/everup/shared/vip/internal/vipd"
 
 // Ours is everup on a host: a daemon and its VRRP child.
@@ -61,7 +58,7 @@ func (r *Rig) StartEverup(h *labtest.Host, role Role, more ...string) *Ours {
 func (r *Rig) everupConf(h *labtest.Host, role Role, more ...string) string {
 	s, other := r.Setting, r.Other(h)
 	var b strings.Builder
-	fmt.Fprintf(&b, "node: %s\necho: %s\n", h.Name, netipPort(r))
+	fmt.Fprintf(&b, "node: %s\necho: '%s'\n", h.Name, r.echoAddr())
 	foreign := r.kinds[other.Name] == Foreign
 	if !foreign {
 		fmt.Fprintf(&b, "secret: %s\n", secret)
@@ -88,14 +85,6 @@ func (r *Rig) everupConf(h *labtest.Host, role Role, more ...string) string {
 		fmt.Fprintf(&b, "    %s\n", line)
 	}
 	return b.String()
-}
-
-// netipPort returns where vipd's echo listens.
-func netipPort(r *Rig) string {
-	if r.addr.Is6() {
-		return fmt.Sprintf("'[%s]:%d'", r.addr, EchoPort)
-	}
-	return fmt.Sprintf("'%s:%d'", r.addr, EchoPort)
 }
 
 // Do asks the daemon for a switch-over, take-over, release or resume and returns when it is done.

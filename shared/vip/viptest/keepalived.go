@@ -45,13 +45,18 @@ func (r *Rig) startKeepalived(h *labtest.Host, role Role) *Keepalived {
 func (r *Rig) keepalivedConf(h *labtest.Host, role Role) string {
 	s := r.Setting
 	var b strings.Builder
-	fmt.Fprintf(&b, "global_defs {\n router_id %s\n}\nvrrp_instance vip {\n state BACKUP\n interface %s\n", h.Name, r.Device(h))
+	fmt.Fprintf(&b, "global_defs {\n router_id %s\n}\n", h.Name)
+	if role.Plane {
+		fmt.Fprintf(&b, "vrrp_track_process plane {\n process %s\n}\n", planeName(h))
+	}
+	fmt.Fprintf(&b, "vrrp_instance vip {\n state BACKUP\n interface %s\n", r.Device(h))
 	fmt.Fprintf(&b, " virtual_router_id %d\n priority %d\n advert_int %v\n version %d\n", VRID, role.Priority, s.Interval.Seconds(), s.Version)
 	option := func(wanted bool, text string) {
 		if wanted {
 			b.WriteString(" " + text + "\n")
 		}
 	}
+	option(role.Plane, "track_process {\n  plane\n }")
 	option(s.Six, "native_ipv6")
 	option(s.VMAC, "use_vmac")
 	option(role.NoPreempt, "nopreempt")

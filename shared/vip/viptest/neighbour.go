@@ -131,16 +131,20 @@ func (r *Rig) Port(mac string) string {
 // Reaches waits until the third host and the switch send what is for the address to this host, and it is answered.
 func (r *Rig) Reaches(h *labtest.Host, timeout time.Duration) {
 	r.T.Helper()
+	labtest.Eventually(r.T, timeout, fmt.Sprintf("%s reaches %s on %s", r.C.Name, r.addr, h.Name), func() error { return r.Astray(h) })
+}
+
+// Astray says why the third host does not reach the address on this host, nil if it does.
+func (r *Rig) Astray(h *labtest.Host) error {
+	r.T.Helper()
 	want, port := r.MACs(h), h.Port(r.Lab.Default())
-	labtest.Eventually(r.T, timeout, fmt.Sprintf("%s reaches %s on %s", r.C.Name, r.addr, h.Name), func() error {
-		_, silent := r.C.Output("ping", "-n", "-c", "1", "-W", "0.2", r.addr.String())
-		mac, state, err := Neighbour(r.C, r.addr)
-		if err != nil {
-			return err
-		}
-		if got := r.Port(mac); silent != nil || !slices.Contains(want, mac) || got != port {
-			return fmt.Errorf("echo: %v; neighbour %s (%s) is to be of %v; the switch has it on %s, not %s", silent, mac, state, want, got, port)
-		}
-		return nil
-	})
+	_, silent := r.C.Output("ping", "-n", "-c", "1", "-W", "0.2", r.addr.String())
+	mac, state, err := Neighbour(r.C, r.addr)
+	if err != nil {
+		return err
+	}
+	if got := r.Port(mac); silent != nil || !slices.Contains(want, mac) || got != port {
+		return fmt.Errorf("echo: %v; neighbour %s (%s) is to be of %v; the switch has it on %s, not %s", silent, mac, state, want, got, port)
+	}
+	return nil
 }

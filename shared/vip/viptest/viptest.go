@@ -82,6 +82,9 @@ func (s Setting) String() string {
 type Role struct {
 	Priority  int
 	NoPreempt bool
+	// Plane makes keepalived give the address up when the data plane of its host dies (track_process). everup's child
+	// always does.
+	Plane bool
 }
 
 // Kind is which program a side is.
