@@ -37,9 +37,6 @@ func (s *Socket) Send(dst netip.Addr, payload []byte) error {
 	}
 	s.out.address(dst)
 	errno := s.out.send(s.fd, payload)
-	if queued(errno) { // it may be about an earlier packet
-		errno = s.out.send(s.fd, payload)
-	}
 	if errno != 0 {
 		return s.last.err(errno, "send", s.opt.Link.Name, dst)
 	}

@@ -35,8 +35,9 @@ func commonSettings(index int) []setting {
 }
 
 // familySettings are those of one. Source, destination and TTL of what is received are in IPv4's header, which raw sockets
-// get; IPv6 gives them beside the payload. IP_TOS sets the priority too, so that comes after it.
-func familySettings(four bool, index int) []setting {
+// get; IPv6 gives them beside the payload. IP_TOS sets the priority too, so that comes after it. IPV6_CHECKSUM, by which
+// the kernel would compute and check what is package vrrp's, is off unless set.
+func familySettings(four bool) []setting {
 	if four {
 		return []setting{
 			{"IP_TTL", unix.IPPROTO_IP, unix.IP_TTL, ttl},
@@ -53,10 +54,8 @@ func familySettings(four bool, index int) []setting {
 		{"SO_PRIORITY", unix.SOL_SOCKET, unix.SO_PRIORITY, priority},
 		{"IPV6_MULTICAST_HOPS", unix.IPPROTO_IPV6, unix.IPV6_MULTICAST_HOPS, ttl},
 		{"IPV6_MULTICAST_LOOP", unix.IPPROTO_IPV6, unix.IPV6_MULTICAST_LOOP, 0},
-		{"IPV6_MULTICAST_IF", unix.IPPROTO_IPV6, unix.IPV6_MULTICAST_IF, index},
 		{"IPV6_RECVHOPLIMIT", unix.IPPROTO_IPV6, unix.IPV6_RECVHOPLIMIT, 1},
 		{"IPV6_RECVPKTINFO", unix.IPPROTO_IPV6, unix.IPV6_RECVPKTINFO, 1},
-		{"IPV6_CHECKSUM", unix.IPPROTO_IPV6, unix.IPV6_CHECKSUM, -1}, // package vrrp's work
 	}
 }
 

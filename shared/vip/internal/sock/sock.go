@@ -24,7 +24,7 @@
 // # Faults
 //
 // Errors that the kernel queues on a socket (the link went down, a peer's host refuses protocol 112) concern packets
-// sent earlier: Recv passes over them, and Send tries again once. Memberships of multicast groups outlive a link that goes
+// sent earlier: Recv passes over them, and Send does not meet them. Memberships of multicast groups outlive a link that goes
 // down and comes back. That of IPv6 does not outlive an MTU below 1280, with which the kernel forgets all that the family knew
 // of the interface: Rejoin is for afterwards.
 package sock
@@ -111,7 +111,7 @@ func (s *Socket) prepare() error {
 	if err := s.set(commonSettings(s.opt.Link.Index)); err != nil {
 		return err
 	}
-	if err := s.set(familySettings(s.opt.Four, s.opt.Link.Index)); err != nil {
+	if err := s.set(familySettings(s.opt.Four)); err != nil {
 		return err
 	}
 	if s.opt.Multicast {

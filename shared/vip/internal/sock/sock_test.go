@@ -214,23 +214,32 @@ func TestModes(t *testing.T) {
 	}
 }
 
-// TestOtherInterface: a socket belongs to its interface.
+// TestOtherInterface: a socket belongs to its interface, whatever else the host has joined the group on, and by whichever
+// way its address is reached.
 func TestOtherInterface(t *testing.T) {
 	lab := labtest.New(t)
 	nets := []*labtest.Network{lab.Default(), lab.Network()}
 	a, b := lab.Host("a", nets...), lab.Host("b", nets...)
-	a0, a1, b0 := newEnd(t, a, nets[0]), newEnd(t, a, nets[1]), newEnd(t, b, nets[0])
+	a0, a1, b0, b1 := newEnd(t, a, nets[0]), newEnd(t, a, nets[1]), newEnd(t, b, nets[0]), newEnd(t, b, nets[1])
 	reach(a0, b0)
-	reach(a1, newEnd(t, b, nets[1]))
-	for _, four := range []bool{true, false} {
-		other, from, at := a1.open(four, true), a0.open(four, true), b0.open(four, true)
-		send(t, other, Group(four), advert(t, 51, a1.addr(four), Group(four), 1))
-		send(t, from, Group(four), advert(t, 51, a0.addr(four), Group(four), 2))
+	reach(a1, b1)
+	a.Run("ip", "route", "add", b0.v4.String()+"/32", "via", b1.v4.String(), "dev", a1.link.Name)
+	f := func(four, multicast bool, dst netip.Addr) {
+		t.Helper()
+		other, from := a1.open(four, multicast), a0.open(four, multicast)
+		at, beside := b0.open(four, multicast), b1.open(four, multicast)
+		send(t, other, dst, advert(t, 51, a1.addr(four), dst, 1))
+		recv(t, beside)
+		send(t, from, dst, advert(t, 51, a0.addr(four), dst, 2))
 		if p, r := parse(recv(t, at)); r != vrrp.Accepted || len(p.Addrs) != 2 {
-			t.Errorf("%v, %v", p.Addrs, r)
+			t.Errorf("to %v: %v, %v", dst, p.Addrs, r)
 		}
 		none(t, at)
+		none(t, beside)
 	}
+	f(true, true, Group(true))
+	f(false, true, Group(false))
+	f(true, false, b0.v4)
 }
 
 // TestSource: of two addresses the one asked for is sent from.
@@ -279,20 +288,30 @@ func TestBefore(t *testing.T) {
 	if err := s.prepare(); err != nil {
 		t.Fatal(err)
 	}
+	if s.when.floor < opened {
+		t.Errorf("packets may have come at %v, before %v, when the socket was opened", s.when.floor, opened)
+	}
+	seen := Now()
 	none(t, s)
+	if s.when.floor < seen {
+		t.Errorf("packets may have come at %v, but none was there at %v", s.when.floor, seen)
+	}
 	send(t, from, b.v4, advert(t, 51, a.v4, b.v4, 1))
-	if d := recv(t, s); d.At < opened {
-		t.Errorf("received at %v, opened at %v", d.At, opened)
+	if d := recv(t, s); d.At < seen {
+		t.Errorf("received at %v, sent after %v", d.At, seen)
 	}
 }
 
-// TestBuffer: bursts fit.
+// TestBuffer: bursts fit, and adverts do not wait behind other traffic.
 func TestBuffer(t *testing.T) {
 	a, b := two(t)
 	for _, four := range []bool{true, false} {
 		from, at := a.open(four, true), b.open(four, true)
 		if n, err := unix.GetsockoptInt(at.Fd(), unix.SOL_SOCKET, unix.SO_RCVBUF); err != nil || n < bufferSize {
 			t.Errorf("a buffer of %d bytes, %v", n, err)
+		}
+		if n, err := unix.GetsockoptInt(at.Fd(), unix.SOL_SOCKET, unix.SO_PRIORITY); err != nil || n != priority {
+			t.Errorf("priority %d, %v", n, err)
 		}
 		packet := advert(t, 51, a.addr(four), Group(four), 1)
 		const burst = 200

@@ -54,7 +54,7 @@ func (w *Wire) Send(frame []byte) error {
 	if len(frame) < headerEther || len(frame) > frameMost {
 		return fault.New(fault.Invalid, "sock: send a frame of %d bytes by %s", len(frame), w.link)
 	}
-	// The kernel's own rules for the way out (nftables, queueing) ask for the type.
+	// Rules for the way out (nftables, tc) ask for the type, which not every kernel finds out by itself for every kind of link.
 	w.to.Protocol = binary.NativeEndian.Uint16(frame[12:])
 	w.part.Base = &frame[0]
 	w.part.SetLen(len(frame))
