@@ -29,8 +29,8 @@ type Ours struct {
 // secret authenticates adverts by unicast where both sides are everup.
 const secret = "a secret of the rig, for nobody else"
 
-// StartEverup starts everup's side on a host, with further lines of its VIP's configuration.
-func (r *Rig) StartEverup(h *labtest.Host, role Role, more ...string) *Ours {
+// startEverup starts everup's side on a host.
+func (r *Rig) startEverup(h *labtest.Host, role Role) *Ours {
 	r.T.Helper()
 	program := labtest.BuildBinary(r.T, vipd)
 	dir, err := os.MkdirTemp(r.dir, h.Name)
@@ -38,8 +38,7 @@ func (r *Rig) StartEverup(h *labtest.Host, role Role, more ...string) *Ours {
 		r.T.Fatalf("viptest: %v", err)
 	}
 	config := filepath.Join(dir, "vipd.yaml")
-	text := r.everupConf(h, role, more...)
-	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+	if err := os.WriteFile(config, []byte(r.everupConf(h, role)), 0o600); err != nil {
 		r.T.Fatalf("viptest: %v", err)
 	}
 	cmd := exec.Command(program, "run", config)
@@ -55,7 +54,7 @@ func (r *Rig) StartEverup(h *labtest.Host, role Role, more ...string) *Ours {
 }
 
 // everupConf returns the configuration of vipd.
-func (r *Rig) everupConf(h *labtest.Host, role Role, more ...string) string {
+func (r *Rig) everupConf(h *labtest.Host, role Role) string {
 	s, other := r.Setting, r.Other(h)
 	var b strings.Builder
 	fmt.Fprintf(&b, "node: %s\necho: '%s'\n", h.Name, r.echoAddr())
@@ -77,11 +76,14 @@ func (r *Rig) everupConf(h *labtest.Host, role Role, more ...string) string {
 		if foreign {
 			b.WriteString("    auth: off\n")
 		}
+		if foreign && s.Six {
+			b.WriteString("    min_ttl: 64\n") // keepalived 2.2.7 leaves the hop limit of its IPv6 unicast as the system has it
+		}
 	}
 	if s.Password != "" {
 		fmt.Fprintf(&b, "    password: %s\n", s.Password)
 	}
-	for _, line := range more {
+	for _, line := range role.More {
 		fmt.Fprintf(&b, "    %s\n", line)
 	}
 	return b.String()

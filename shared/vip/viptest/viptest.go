@@ -85,6 +85,8 @@ type Role struct {
 	// Plane makes keepalived give the address up when the data plane of its host dies (track_process). everup's child
 	// always does.
 	Plane bool
+	// More are further lines of the VIP in everup's configuration.
+	More []string
 }
 
 // Kind is which program a side is.
@@ -161,7 +163,7 @@ func (r *Rig) Start(h *labtest.Host, role Role) Router {
 	if r.kinds[h.Name] == Foreign {
 		return r.startKeepalived(h, role)
 	}
-	return r.StartEverup(h, role)
+	return r.startEverup(h, role)
 }
 
 // Crash makes a host lose its power: nothing of it is heard from this instant on, its router is dead and its addresses
