@@ -107,7 +107,7 @@ func socketpair() (net.Conn, *os.File) {
 
 // node is a host with a holder, driven by the test as its daemon.
 type node struct {
-	t    *testing.T
+	t    testing.TB
 	host *labtest.Host
 	proc *labtest.Proc // the holder, or the daemon between
 	conn net.Conn
@@ -122,14 +122,14 @@ type node struct {
 }
 
 // start starts a holder on a host.
-func start(t *testing.T, h *labtest.Host) *node {
+func start(t testing.TB, h *labtest.Host) *node {
 	t.Helper()
 	conn, cmd := holderCommand()
 	return startCmd(t, h, conn, cmd)
 }
 
 // startBehindDaemon starts a holder whose daemon is a process of its own, with so much memory.
-func startBehindDaemon(t *testing.T, h *labtest.Host, memory int) *node {
+func startBehindDaemon(t testing.TB, h *labtest.Host, memory int) *node {
 	t.Helper()
 	conn, cmd := holderCommand()
 	cmd.Env = append(os.Environ(), roleVar+"=daemon", fmt.Sprint("EVERUP_TEST_MEMORY=", memory))
@@ -138,7 +138,7 @@ func startBehindDaemon(t *testing.T, h *labtest.Host, memory int) *node {
 	return n
 }
 
-func startCmd(t *testing.T, h *labtest.Host, conn net.Conn, cmd *exec.Cmd) *node {
+func startCmd(t testing.TB, h *labtest.Host, conn net.Conn, cmd *exec.Cmd) *node {
 	t.Helper()
 	n := &node{t: t, host: h, conn: conn, ends: make(chan struct{}), done: map[uint64]string{}}
 	n.proc = h.StartCmd("holder", cmd)
@@ -320,7 +320,7 @@ type sighting struct {
 }
 
 // observe watches an address on hosts until the test ends.
-func observe(t *testing.T, vip string, hosts ...*labtest.Host) *observer {
+func observe(t testing.TB, vip string, hosts ...*labtest.Host) *observer {
 	t.Helper()
 	stop, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
 	if err != nil {
@@ -374,7 +374,7 @@ func (o *observer) since(after time.Time, host string, has bool) (time.Time, boo
 }
 
 // within fails the test unless a host has, or has no more, the address so long after a time.
-func (o *observer) within(t *testing.T, limit time.Duration, after time.Time, host string, has bool) time.Duration {
+func (o *observer) within(t testing.TB, limit time.Duration, after time.Time, host string, has bool) time.Duration {
 	t.Helper()
 	var took time.Duration
 	labtest.Eventually(t, limit+patience, fmt.Sprintf("%s: address there: %v", host, has), func() error {
@@ -396,7 +396,7 @@ func has(h *labtest.Host, vip string) bool {
 }
 
 // hasEventually waits until a host has an address, or has it no more.
-func hasEventually(t *testing.T, h *labtest.Host, vip string, want bool) {
+func hasEventually(t testing.TB, h *labtest.Host, vip string, want bool) {
 	t.Helper()
 	labtest.Eventually(t, patience, fmt.Sprintf("%s has %s: %v", h.Name, vip, want), func() error {
 		if has(h, vip) != want {
@@ -407,7 +407,7 @@ func hasEventually(t *testing.T, h *labtest.Host, vip string, want bool) {
 }
 
 // neighbour fails unless a host's neighbour table has the MAC for an address.
-func neighbour(t *testing.T, h *labtest.Host, vip, mac string) {
+func neighbour(t testing.TB, h *labtest.Host, vip, mac string) {
 	t.Helper()
 	labtest.Eventually(t, patience, fmt.Sprintf("%s knows %s at %s", h.Name, vip, mac), func() error {
 		out := h.Run("ip", "neigh", "show", vip)
@@ -434,7 +434,7 @@ var (
 	echoSum  = regexp.MustCompile(`(\d+) packets transmitted, (\d+) received`)
 )
 
-func echoes(t *testing.T, h *labtest.Host, vip string, f func()) echo {
+func echoes(t testing.TB, h *labtest.Host, vip string, f func()) echo {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
@@ -469,7 +469,7 @@ func echoes(t *testing.T, h *labtest.Host, vip string, f func()) echo {
 }
 
 // pass lets time pass in which nothing is to happen: until a host has had so many answers to pings, one a 10 ms.
-func pass(t *testing.T, h *labtest.Host, d time.Duration) {
+func pass(t testing.TB, h *labtest.Host, d time.Duration) {
 	t.Helper()
 	h.Run("ping", "-n", "-q", "-i", "0.01", "-c", strconv.Itoa(int(d/(10*ms))), "127.0.0.1")
 }

@@ -21,7 +21,7 @@ type loop struct {
 	control *control
 	watch   *nl.Watch
 	kernel  *kernel
-	parent  int // pidfd, -1: none
+	parent  *parent
 }
 
 // run works until the daemon is gone or Stop is done.
@@ -63,7 +63,7 @@ func (l *loop) wait(events []unix.EpollEvent, take func(*wire.Message) error) er
 		return err
 	}
 	for i := range events[:n] {
-		if int(events[i].Fd) == l.parent {
+		if l.parent.died(int(events[i].Fd)) {
 			return errGone
 		}
 	}

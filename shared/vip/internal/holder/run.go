@@ -32,7 +32,9 @@ func Run(ctl *os.File, parent int) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	signal.Ignore(unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGPIPE)
-	runtime.GOMAXPROCS(2) // the second is the collector's
+	// With a second one that is idle the runtime's monitor would look for 10 ms after each wake-up, 50 000 times a second,
+	// whether it is to take the first away from a thread that waits in the kernel.
+	runtime.GOMAXPROCS(1)
 	debug.SetGCPercent(-1)
 	debug.SetMemoryLimit(memoryLimit)
 	fd := int(ctl.Fd())
@@ -61,7 +63,7 @@ func helloOf(got rt.Got) wire.Hello {
 }
 
 func newLoop(ctl, parent int, hello wire.Hello) (l *loop, err error) {
-	l = &loop{control: newControl(ctl), parent: parent}
+	l = &loop{control: newControl(ctl)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, l.close())
@@ -78,10 +80,10 @@ func newLoop(ctl, parent int, hello wire.Hello) (l *loop, err error) {
 		return l, err
 	}
 	l.kernel = &kernel{Conn: conn, poll: l.poll}
-	for _, fd := range []int{ctl, parent, l.watch.Fd()} {
-		if fd < 0 {
-			continue
-		}
+	if l.parent, err = watchParent(parent, l.poll); err != nil {
+		return l, err
+	}
+	for _, fd := range []int{ctl, l.watch.Fd()} {
 		if err := l.poll.add(fd); err != nil {
 			return l, err
 		}
@@ -92,6 +94,9 @@ func newLoop(ctl, parent int, hello wire.Hello) (l *loop, err error) {
 
 func (l *loop) close() error {
 	var errs []error
+	if l.parent != nil {
+		l.parent.close()
+	}
 	if l.kernel != nil {
 		errs = append(errs, l.kernel.Close())
 	}

@@ -28,7 +28,7 @@ type trio struct {
 }
 
 // newTrio starts two holders; a becomes Active, b Backup. change makes the routers of each.
-func newTrio(t *testing.T, routers func(own, peer *labtest.Host, priority vrrp.Priority) []wire.Router) *trio {
+func newTrio(t testing.TB, routers func(own, peer *labtest.Host, priority vrrp.Priority) []wire.Router) *trio {
 	t.Helper()
 	lab := labtest.New(t)
 	ha, hb, hc := lab.Host("a"), lab.Host("b"), lab.Host("c")
@@ -298,7 +298,7 @@ func TestSplitHeals(t *testing.T) {
 }
 
 // neighbourAfterPing has a host resolve an address first.
-func neighbourAfterPing(t *testing.T, h *labtest.Host, ip, mac string) {
+func neighbourAfterPing(t testing.TB, h *labtest.Host, ip, mac string) {
 	t.Helper()
 	h.Ping(ip)
 	neighbour(t, h, ip, mac)
