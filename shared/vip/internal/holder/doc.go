@@ -24,15 +24,15 @@
 // their own.
 //
 //	loop.go                  epoll; what is ready
-//	control.go               the socket to the daemon
+//	control.go, parent.go    the socket to the daemon; its death
 //	holder.go, timers.go     the holder: messages, time
 //	plan.go, apply.go        what a plan changes
-//	group.go, assess.go      verdicts, carriers and faults of a group become events
+//	assess.go                verdicts, carriers and faults of a group become events
 //	router.go, prepare.go    a router's interface, source, sockets, macvlan
 //	effect.go, send.go       what a machine has the router do
 //	address.go, look.go      addresses put, taken, looked after
 //	receive.go, auth.go      adverts
-//	do.go, tell.go           what is asked, what is told
+//	request.go, tell.go      what is asked, what is told
 //
 // # Queues and their bounds
 //
@@ -71,7 +71,7 @@
 //
 // # The end
 //
-// When the daemon is dead (its end of the socket is closed, or the pidfd says so) all routers send priority 0 first, then the
-// addresses are removed, then macvlans; Run returns nil. On wire.Stop the addresses are released before. SIGTERM, SIGINT and
+// When the daemon is dead (its end of the socket is closed, or its pidfd or one of some of its threads says so, see parent) all
+// routers send priority 0 first, then the addresses are removed, then macvlans; Run returns nil. On wire.Stop the addresses are released before. SIGTERM, SIGINT and
 // SIGHUP are ignored: the daemon decides, and a terminal's or a service manager's signal reaches both.
 package holder

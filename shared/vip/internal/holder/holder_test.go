@@ -125,6 +125,10 @@ func TestInterface(t *testing.T) {
 	r.told("v51 state Initialize fault")
 	r.did("send 0 to 224.0.0.18", "remove 2 10.77.0.100/24")
 
+	r.lab.links[0].MTU = 9000
+	r.news(nl.Overrun)
+	r.did("rejoin 10.77.0.1")
+
 	r.lab.links = nil
 	r.event(nl.Event{Kind: nl.LinkGone, Link: eth0})
 	r.finish(r.now)

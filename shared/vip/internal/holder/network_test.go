@@ -116,6 +116,25 @@ func TestVMAC(t *testing.T) {
 	}
 }
 
+// TestVMACSplit: two holders with the same MAC hear each other once the split heals; the client's way leads to one. IPv6.
+func TestVMACSplit(t *testing.T) {
+	s := newTrio(t, func(_, _ *labtest.Host, p vrrp.Priority) []wire.Router {
+		r := spec(51, p, "fe80::51/64", vip6)
+		r.VMAC = true
+		return []wire.Router{r}
+	})
+	s.lab.Cut(s.a.host, s.b.host)
+	s.b.wait("Active")
+	s.lab.Heal(s.a.host, s.b.host)
+	s.b.wait("Backup")
+	s.a.wait("Active")
+	hasEventually(t, s.b.host, vip6, false)
+	neighbourAfterPing(t, s.client, vip6IP, "00:00:5e:00:02:33")
+	if !s.client.Ping(vip6IP) {
+		t.Error("the address does not answer")
+	}
+}
+
 // TestIPv6: the neighbour table of a client follows.
 func TestIPv6(t *testing.T) {
 	s := newTrio(t, func(_, _ *labtest.Host, p vrrp.Priority) []wire.Router {

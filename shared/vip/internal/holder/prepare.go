@@ -69,8 +69,21 @@ func (h *holder) read(i *iface) {
 	if i.there && link.Index != i.link.Index {
 		h.lose(i)
 	}
+	if i.there && (link.MTU != i.link.MTU || link.Up && !i.link.Up) {
+		h.rejoin(link.Index)
+	}
 	i.link, i.there = link, true
 	h.readAddrs(i)
+}
+
+// rejoin has the sockets of an interface join their groups anew: with an MTU too small for IPv6 the kernel forgets them, and
+// switches may have.
+func (h *holder) rejoin(index int) {
+	for _, p := range h.ports {
+		if p.key.index == index {
+			h.failed(p.routers[0], opReceive, p.socket.Rejoin())
+		}
+	}
 }
 
 func (h *holder) readAddrs(i *iface) {

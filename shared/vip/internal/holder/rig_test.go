@@ -123,6 +123,7 @@ type labSocket struct {
 }
 
 func (s *labSocket) Filter([]vrrp.VRID) error { return nil }
+func (s *labSocket) Rejoin() error            { return s.lab.do("rejoin %v", s.o.Source) }
 func (s *labSocket) Close() error             { s.closed = true; return s.lab.do("close %v", s.o.Source) }
 
 func (s *labSocket) Recv(d *sock.Datagram) (bool, error) {

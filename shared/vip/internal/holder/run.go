@@ -55,8 +55,10 @@ func helloOf(got rt.Got) wire.Hello {
 	missing, err := rt.Lacking(
 		rt.Capability{Name: "CAP_NET_ADMIN", Bit: unix.CAP_NET_ADMIN},
 		rt.Capability{Name: "CAP_NET_RAW", Bit: unix.CAP_NET_RAW})
-	h.Missing = missing
-	if err = errors.Join(err, got.Refused); err != nil {
+	if h.Missing = missing; err == nil && len(missing) > 0 {
+		err = got.Refused // why it works without real time and locked memory is no error
+	}
+	if err != nil {
 		h.Error = err.Error()
 	}
 	return h

@@ -30,6 +30,7 @@ type system interface {
 // socket is a sock.Socket.
 type socket interface {
 	Filter(ids []vrrp.VRID) error
+	Rejoin() error
 	Recv(d *sock.Datagram) (ok bool, err error)
 	Send(dst netip.Addr, payload []byte) error
 	Close() error
