@@ -24,7 +24,7 @@ func (h *holder) onPlan(now time.Duration, p *wire.Plan) {
 	}
 	d := diff(h.groups, p.Groups)
 	joined := h.regroup(now, p, &d)
-	h.plan, h.sender, h.epoch, h.lifeline = p.ID, p.Sender, p.Epoch, p.Lifeline
+	h.plan, h.sender, h.epoch, h.lifeline = p.ID, p.Sender, p.Epoch, min(p.Lifeline, longest)
 	h.keys = nil
 	if len(p.Secrets) > 0 {
 		h.keys = trailer.NewKeys(p.Secrets)

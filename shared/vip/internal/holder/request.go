@@ -9,6 +9,9 @@ import (
 	"github.com/everup/everup/shared/vrrp"
 )
 
+// longest bounds what the daemon asks to wait for, so that sums of times stay in range.
+const longest = 1000 * time.Hour
+
 // maxTasks bounds the requests that have not ended.
 const maxTasks = 64
 
@@ -95,7 +98,7 @@ func (h *holder) resume(now time.Duration, groups []*group) {
 func (h *holder) release(now time.Duration, d *wire.Do, groups []*group) {
 	by := vrrp.Never
 	if d.Limit > 0 {
-		by = now + d.Limit
+		by = now + min(d.Limit, longest)
 	}
 	for _, g := range groups {
 		g.released = true
