@@ -66,7 +66,7 @@ type Probe struct {
 
 // Notify is a command.
 type Notify struct {
-	Command []string      `yaml:"command" required:"true" max:"64" doc:"Program and arguments, without a shell. It finds EVERUP_VIP, EVERUP_STATE (active, backup, fault), EVERUP_CAUSE, EVERUP_INTERFACE, EVERUP_PRIORITY and EVERUP_ADDRESSES in its environment."`
+	Command []string      `yaml:"command" required:"true" max:"64" doc:"Program and arguments, without a shell. It finds EVERUP_VIP, EVERUP_STATE (what it is run for, as in on), EVERUP_CAUSE, EVERUP_INTERFACE, EVERUP_PRIORITY and EVERUP_ADDRESSES in its environment."`
 	On      []string      `yaml:"on" default:"[active, backup, fault]" enum:"active|backup|fault|reasserted" doc:"Changes that it is run for; reasserted: another host claimed the addresses too, and they were announced anew."`
 	Timeout conf.Duration `yaml:"timeout" default:"10s" min:"100ms" max:"10m" doc:"It is killed after so long."`
 }

@@ -10,16 +10,15 @@ import (
 var order = Order{
 	Tiers: [][]string{
 		{"conf", "fault", "buildinfo", "ring", "limit", "vrrp"},
-		{"logx", "metric", "health", "probe", "netio", "nl", "xdp", "pki", "state", "run", "admin", "syslog"},
+		{"logx", "metric", "health", "probe", "netio", "nl", "xdp", "pki", "state", "run", "admin", "syslog", "cli"},
 		{"member", "bus", "vip"},
-		{"console", "cli", "daemon"},
+		{"console", "daemon"},
 	},
 	Beside: map[string][]string{
-		"admin":   {"health", "metric", "logx"}, // it serves the first two, and its HTTP server logs
-		"probe":   {"metric"},                   // runners count what they see
-		"syslog":  {"health", "metric"},         // its queue is bounded and says when it is full
-		"console": {"cli"},                      // texts from elsewhere are cleaned alike
-		"daemon":  {"cli", "console"},           // it puts the floor under a service
+		"admin":  {"health", "metric", "logx"}, // it serves the first two, and its HTTP server logs
+		"probe":  {"metric"},                   // runners count what they see
+		"syslog": {"health", "metric"},         // its queue is bounded and says when it is full
+		"daemon": {"console"},                  // it puts the floor under a service
 	},
 	Everywhere: []string{"fault"},
 	TestOnly:   []string{"labtest"},
