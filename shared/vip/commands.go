@@ -112,7 +112,7 @@ func actCommand(socket func() string, use, short string, args cobra.PositionalAr
 func listTable(all []VIPStatus) *cli.Table {
 	t := cli.NewTable("VIP", "STATE", "PRIORITY", "INTERFACE", "VRID", "SINCE", "ADDRESSES")
 	for _, v := range all {
-		t.Row(v.Name, v.text(), v.Priority, v.Interface, v.VRID, ago(v.Since), join(v.Addresses))
+		t.Row(v.Name, v.text(), v.Priority, v.Interface, v.VRID, moment(v.Since), join(v.Addresses))
 	}
 	return t
 }
@@ -124,11 +124,11 @@ func statusTable(s Status) *cli.Table {
 	for i := range s.VIPs {
 		v := &s.VIPs[i]
 		t.Row(v.Name, "state", v.text())
-		t.Row("", "since", fmt.Sprintf("%s (%s)", ago(v.Since), v.Cause))
+		t.Row("", "since", fmt.Sprintf("%s (%s)", moment(v.Since), v.Cause))
 		t.Row("", "addresses", join(v.Addresses))
 		t.Row("", "place", fmt.Sprintf("%s, vrid %d, group %s, priority %d of %d", v.Interface, v.VRID, v.Group, v.Priority, v.Base))
 		if v.Released != nil {
-			t.Row("", "released", fmt.Sprintf("by %s, %s", v.Released.By, ago(v.Released.Since)))
+			t.Row("", "released", fmt.Sprintf("by %s, since %s", v.Released.By, moment(v.Released.Since)))
 		}
 		for _, f := range v.Faults {
 			t.Row("", "fault", f)
@@ -150,7 +150,7 @@ func processText(p *Process) string {
 	case !p.Running:
 		return "does not run"
 	}
-	text := fmt.Sprintf("pid %d, %s, real-time %v, locked memory %v, %d restarts", p.PID, ago(p.Since), p.Realtime, p.Locked, p.Restarts)
+	text := fmt.Sprintf("pid %d, since %s, real-time %v, locked memory %v, %d restarts", p.PID, moment(p.Since), p.Realtime, p.Locked, p.Restarts)
 	if len(p.Missing) > 0 {
 		text += ", lacks " + strings.Join(p.Missing, ", ")
 	}
@@ -158,7 +158,11 @@ func processText(p *Process) string {
 }
 
 func routerText(r *Router) string {
-	text := fmt.Sprintf("%s (%s), version %d, adverts each %v from %v, down after %v", r.State, r.Cause, r.Version, r.Interval, r.Source, r.Down)
+	text := fmt.Sprintf("%s (%s), version %d, adverts each %v", r.State, r.Cause, r.Version, r.Interval)
+	if r.Source.IsValid() {
+		text += fmt.Sprintf(" from %v", r.Source)
+	}
+	text += fmt.Sprintf(", down after %v", r.Down.Std().Round(time.Millisecond))
 	if r.Holder.IsValid() {
 		text += fmt.Sprintf(", holder %v with priority %d", r.Holder, r.HolderPri)
 	}
@@ -169,10 +173,10 @@ func routerText(r *Router) string {
 	return text + fmt.Sprintf(", %d sent, %d received, %d dropped, %d announcements", r.Sent, r.Received, dropped, r.Announced)
 }
 
-// ago is a time for people.
-func ago(t time.Time) string {
+// moment is a time for people.
+func moment(t time.Time) string {
 	if t.IsZero() {
 		return "-"
 	}
-	return "since " + t.Local().Format(time.DateTime)
+	return t.Local().Format(time.DateTime)
 }

@@ -112,7 +112,7 @@ func New(cfg Config, env Env) (*Manager, error) {
 	}
 	m.met = newMetrics(env.Metrics)
 	m.keeper = openKeeper(env.State, m.recordFailed)
-	m.tracker = track.New(track.Options{Log: m.log, Verdicts: m.onVerdicts, Isolated: env.Isolated})
+	m.tracker = track.New(track.Options{Log: m.log, Verdicts: m.onVerdicts, Isolated: env.Isolated, Routes: openRoutes})
 	m.notifier = notify.New(notify.Options{Log: m.log, Ran: m.met.notifyRan, Failed: m.met.notifyFailed, Dropped: m.met.notifyDropped})
 	m.start = func(got func(*wire.Message)) (process, error) {
 		return child.Start(child.Options{Args: []string{env.Service, "vrrp"}, Log: m.log, Got: got})

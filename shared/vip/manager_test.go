@@ -168,17 +168,17 @@ func TestReleaseStays(t *testing.T) {
 			t.Errorf("%d %+v", status, v)
 		}
 		r.says(0, "vip-fault vip/dual active→fault release", "vip-fault vip/inner active→fault release")
-		r.states("dual fault, released by hand; inner fault, released by hand; web active")
+		r.states("dual released by hand; inner released by hand; web active")
 		r.shows("vip.dual.released warn "+shown, "vip.inner.released warn "+shown)
 		r.child().Kill(errors.New("crash"))
 		r.says(10 * time.Second)
-		r.states("dual fault, released by hand; inner fault, released by hand; web active")
+		r.states("dual released by hand; inner released by hand; web active")
 		// A reload keeps it too, and forgets it with the VIP.
 		if err := r.Reload(mustParse(t, oneVIP, third)); err != nil {
 			t.Fatal(err)
 		}
 		r.says(10 * time.Second)
-		r.states("inner fault, released by hand; web active")
+		r.states("inner released by hand; web active")
 		r.shows("vip.inner.released warn " + shown)
 		if rec := r.record(); len(rec.Released) != 1 {
 			t.Errorf("released: %v", rec.Released)

@@ -92,9 +92,10 @@ func (k *keeper) begin(now time.Time) (epoch uint64) {
 // planned remembers where addresses are about to be added. Beyond the bound the ones known longest are forgotten.
 func (k *keeper) planned(places []wire.Place) {
 	k.change(func(rec *record) bool {
-		before := len(rec.Places)
+		before, known := len(rec.Places), setOf(rec.Places)
 		for _, p := range places {
-			if !slices.Contains(rec.Places, p) {
+			if !known[p] {
+				known[p] = true
 				rec.Places = append(rec.Places, p)
 			}
 		}
@@ -107,10 +108,18 @@ func (k *keeper) planned(places []wire.Place) {
 // only forgets all places but these: addresses are nowhere else any more.
 func (k *keeper) only(places []wire.Place) {
 	k.change(func(rec *record) bool {
-		before := len(rec.Places)
-		rec.Places = slices.DeleteFunc(rec.Places, func(p wire.Place) bool { return !slices.Contains(places, p) })
+		before, stay := len(rec.Places), setOf(places)
+		rec.Places = slices.DeleteFunc(rec.Places, func(p wire.Place) bool { return !stay[p] })
 		return len(rec.Places) < before
 	})
+}
+
+func setOf(places []wire.Place) map[wire.Place]bool {
+	out := make(map[wire.Place]bool, len(places))
+	for _, p := range places {
+		out[p] = true
+	}
+	return out
 }
 
 // places returns where addresses may be.

@@ -172,6 +172,8 @@ func (v *VIPStatus) text() string {
 		text = "not known yet"
 	}
 	switch {
+	case v.Released != nil && v.State == Fault:
+		text = "released by hand"
 	case v.Released != nil:
 		text += ", released by hand"
 	case len(v.Faults) > 0:

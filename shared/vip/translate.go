@@ -56,9 +56,9 @@ func (c Config) plan(who identity, leftovers []wire.Place, adopt map[routerKey]b
 	if authenticated {
 		p.Secrets = who.secrets
 	}
-	mine := placesOf(p)
+	mine := setOf(placesOf(p))
 	for _, place := range leftovers {
-		if !slices.Contains(mine, place) {
+		if !mine[place] {
 			p.Leftovers = append(p.Leftovers, place)
 		}
 	}
