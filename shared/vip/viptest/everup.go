@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -82,6 +83,9 @@ func (r *Rig) everupConf(h *labtest.Host, role Role) string {
 	}
 	if s.Password != "" {
 		fmt.Fprintf(&b, "    password: %s\n", s.Password)
+	}
+	if !slices.ContainsFunc(role.More, func(line string) bool { return strings.HasPrefix(line, "lifeline:") }) {
+		b.WriteString("    lifeline: 30s\n") // the hosts of a lab share one machine, and may all be starved at once
 	}
 	for _, line := range role.More {
 		fmt.Fprintf(&b, "    %s\n", line)

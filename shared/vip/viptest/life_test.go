@@ -16,7 +16,7 @@ const (
 	// startLimit is how long the start of a program may take beside the protocol's own times.
 	startLimit = 2 * time.Second
 	// reachLimit is how long the third host may take to be right again.
-	reachLimit = time.Second
+	reachLimit = 3 * time.Second
 )
 
 // life is a rig on which an address is moved.
