@@ -62,13 +62,20 @@ func TestParentDies(t *testing.T) {
 // TestThreadEnds: that of a thread alone does not.
 func TestThreadEnds(t *testing.T) {
 	p := watchPid(t, os.Getpid())
-	tid, end := make(chan int), make(chan bool)
-	go func() {
-		runtime.LockOSThread() // the thread ends with the goroutine, unless it is the process's first
-		tid <- unix.Gettid()
-		<-end
-	}()
-	fd, err := unix.PidfdOpen(<-tid, unix.PIDFD_THREAD)
+	tids, end := make(chan int), make(chan bool)
+	thread := func() int {
+		go func() {
+			runtime.LockOSThread() // the thread ends with the goroutine, unless it is the process's first
+			tids <- unix.Gettid()
+			<-end
+		}()
+		return <-tids
+	}
+	tid := thread()
+	if tid == os.Getpid() {
+		tid = thread()
+	}
+	fd, err := unix.PidfdOpen(tid, unix.PIDFD_THREAD)
 	if err != nil {
 		t.Fatal(err)
 	}
