@@ -235,6 +235,7 @@ type fakeProcess struct {
 	done   chan struct{}
 	err    error
 	hang   sync.Once
+	onPlan func(*wire.Plan) // sees a plan when it is sent
 
 	mu   sync.Mutex
 	sent []*wire.Message // all that the daemon said
@@ -277,6 +278,9 @@ func (p *fakeProcess) Send(ms ...*wire.Message) error {
 	p.sent = append(p.sent, ms...)
 	p.mu.Unlock()
 	for _, m := range ms {
+		if m.Plan != nil {
+			p.onPlan(m.Plan)
+		}
 		p.inbox <- m
 	}
 	return nil

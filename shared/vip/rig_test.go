@@ -143,6 +143,7 @@ func (r *rig) make(cfg Config) {
 			return r.starter(got)
 		}
 		p := startFake(got, r.peer)
+		p.onPlan = r.recorded
 		r.procs = append(r.procs, p)
 		return p, nil
 	}
@@ -168,6 +169,16 @@ func (r *rig) run() {
 		}
 	}
 	synctest.Wait()
+}
+
+// recorded fails the test if a plan is sent with a place that is not on disk yet.
+func (r *rig) recorded(p *wire.Plan) {
+	known := setOf(r.record().Places)
+	for _, place := range placesOf(p) {
+		if !known[place] {
+			r.t.Errorf("%v is in a plan and not in the record", place)
+		}
+	}
 }
 
 // close ends the Manager and what it stands on.

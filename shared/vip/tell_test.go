@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/everup/everup/shared/metric"
 	"github.com/everup/everup/shared/vip/internal/wire"
 )
 
@@ -154,8 +155,8 @@ func TestMetrics(t *testing.T) {
 		f(`vip_adverts_dropped_total{vip="web",family="4",reason="ttl"} 4; vip_adverts_received_total{vip="web",family="4"} 2; vip_adverts_sent_total{vip="web",family="4"} 15`)
 		r.child().Kill(errors.New("crash"))
 		waitInBubble(time.Second)
-		count(5, 1)
-		f(`vip_adverts_dropped_total{vip="web",family="4",reason="ttl"} 5; vip_adverts_received_total{vip="web",family="4"} 4; vip_adverts_sent_total{vip="web",family="4"} 20`)
+		count(50, 1) // more than the last one had, and all new
+		f(`vip_adverts_dropped_total{vip="web",family="4",reason="ttl"} 5; vip_adverts_received_total{vip="web",family="4"} 4; vip_adverts_sent_total{vip="web",family="4"} 65`)
 		if err := r.Reload(mustParse(t, third)); err != nil {
 			t.Fatal(err)
 		}
@@ -218,4 +219,19 @@ func TestYoungChild(t *testing.T) {
 	f("was active, at fault", was, fault, "Initialize", "startup", false, Fault)
 	f("was active, yields", was, none, "Backup", "startup", true, Backup)
 	f("was active, fails", was, fault, "Initialize", "fault", true, Fault)
+}
+
+// TestCountersOfANewChild: they are all new, also if they are more than the last one's were.
+func TestCountersOfANewChild(t *testing.T) {
+	m := newMetrics(metric.NewRegistry("everup_lbd"))
+	take := func(sent, lost uint64) {
+		m.take(&wire.Snapshot{Lost: lost, Groups: []wire.GroupStatus{{Routers: []wire.RouterStatus{{Vip: "web", Family: 4, Counters: wire.Counters{Sent: sent}}}}}})
+	}
+	take(10, 1)
+	take(12, 3)
+	m.newChild()
+	take(20, 4)
+	if sent, lost := m.sent.With("web", "4").Value(), m.lost.Value(); sent != 32 || lost != 7 {
+		t.Errorf("%d sent and %d lost, want 32 and 7", sent, lost)
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/everup/everup/shared/conf"
+	"github.com/everup/everup/shared/probe"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -240,4 +241,40 @@ func TestHolds(t *testing.T) {
 	if (Config)(nil).Holds(netip.MustParseAddr("10.0.0.5")) {
 		t.Error("an empty configuration holds an address")
 	}
+}
+
+// FuzzAddress: what is read is an address, and is read again from what it prints.
+func FuzzAddress(f *testing.F) {
+	for _, s := range []string{"10.0.0.5", "10.0.0.5/24", "2001:db8::5/64", "fe80::1%eth0", "::ffff:1.2.3.4", "1.2.3.4/33", "/", ""} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		var a, again Address
+		if a.UnmarshalText([]byte(s)) != nil {
+			return
+		}
+		if err := again.UnmarshalText([]byte(a.String())); err != nil || again != a || !a.IsValid() {
+			t.Errorf("%q: %v, then %v, %v", s, a, again, err)
+		}
+		_ = a.unfit()
+	})
+}
+
+// FuzzTarget: any text of a probe's target is refused or gives a target that a check can be made of.
+func FuzzTarget(f *testing.F) {
+	for _, s := range []string{"10.0.0.1:80", "gw", "[::1]:80", "::1", ":80", "unix:/x", "a:b", "gw:0"} {
+		f.Add(s, true)
+		f.Add(s, false)
+	}
+	f.Fuzz(func(t *testing.T, s string, icmp bool) {
+		p := Probe{Target: s}
+		conf.SetDefaults(&p.Check)
+		if icmp {
+			p.Check.Type = probe.ICMP
+		}
+		got, err := p.target()
+		if err == nil && (!got.Addr.Addr().IsValid() && got.Host == "" || !icmp && got.Addr.Port() == 0) {
+			t.Errorf("%q: %+v", s, got)
+		}
+	})
 }

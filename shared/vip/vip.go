@@ -24,7 +24,26 @@
 //
 // # A life
 //
-// New checks the configuration against the system's state, Run starts the child. No VIP takes part before the service has
-// said Ready: an address is to come up where it is served. Leave, first step of a drain, gives all addresses to peers
-// and returns when they have them.
+// New checks that the daemon can give what the configuration wants, Run starts the child. No VIP takes part before the service
+// has said Ready: an address is to come up where it is served. Leave, first step of a drain, gives all addresses to peers
+// and returns when they have them. A daemon that has no VIPs has no child.
+//
+// # What is kept
+//
+// The state directory has one file, vips.json: where addresses may be, written before the child is told to add them, so that what a
+// crash leaves is removed by the next life, whatever the configuration says then; which VIPs were released by hand, for a release
+// stays until it is resumed; and the epoch of authenticated adverts, which grows with each child, also when the clock was set
+// back. Where the file cannot be written the VIPs go on, and a health item says what that may cost.
+//
+// # A child that dies
+//
+// Its addresses stay where they are. The next child, 10 ms later at first and at most 10 s later, is told to adopt those that no
+// peer can have taken over meanwhile (Active_Down_Interval); it removes the others. At the end of the daemon a last child is
+// started if there is something left to be removed.
+//
+// # What is told
+//
+// Events vip-active, vip-backup, vip-fault, vip-reasserted and vip-conflict about vip/NAME, with an Event. Health items vip.child,
+// vip.record, and for each VIP vip.NAME.fault, conflict, released, readded (for 10 minutes) and system. A VIP is active when the
+// routers of both its families are, and at fault when one takes no part, be it at fault, released or leaving.
 package vip
