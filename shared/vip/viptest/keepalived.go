@@ -42,11 +42,11 @@ func (r *Rig) startKeepalived(h *labtest.Host, role Role) *Keepalived {
 }
 
 // keepalivedConf returns keepalived.conf(5) for a host. It has real-time priority, as everup's child has: else it is late
-// where the machine is busy.
+// where the machine is busy. It is not to be killed for using that, as it would be by default after 10 ms without a wait.
 func (r *Rig) keepalivedConf(h *labtest.Host, role Role) string {
 	s := r.Setting
 	var b strings.Builder
-	fmt.Fprintf(&b, "global_defs {\n router_id %s\n vrrp_rt_priority 50\n}\n", h.Name)
+	fmt.Fprintf(&b, "global_defs {\n router_id %s\n vrrp_rt_priority 50\n vrrp_rlimit_rttime 5000000\n}\n", h.Name)
 	if role.Plane {
 		fmt.Fprintf(&b, "vrrp_track_process plane {\n process %s\n}\n", planeName(h))
 	}
