@@ -7,7 +7,7 @@ DAEMONS    := lbd dnsd cached storaged logd
 BINARIES   := $(addprefix bin/,$(DAEMONS)) bin/everup bin/everup-demo
 export CGO_ENABLED ?= 0
 
-.PHONY: help build up test unit deps lint fuzz bench-fleet bench-cached clean $(BINARIES)
+.PHONY: help build up test unit deps lint fuzz bench-fleet bench-cached bench-vip clean $(BINARIES)
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -44,6 +44,9 @@ bench-fleet: build ## the figures of BARS "fleet": detection, healing, bus take-
 
 bench-cached: bin/cached ## the figures of BARS "cached", beside memcached
 	@deploy/scripts/bench-cached
+
+bench-vip: ## the figures of BARS "vip", beside keepalived
+	@deploy/scripts/bench-vip
 
 clean: ## remove what was built and the demo's state
 	rm -rf bin .everup dist

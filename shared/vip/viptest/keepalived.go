@@ -48,7 +48,7 @@ func (r *Rig) keepalivedConf(h *labtest.Host, role Role) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "global_defs {\n router_id %s\n vrrp_rt_priority 50\n vrrp_rlimit_rttime 5000000\n}\n", h.Name)
 	if role.Plane {
-		fmt.Fprintf(&b, "vrrp_track_process plane {\n process %s\n}\n", planeName(h))
+		fmt.Fprintf(&b, "vrrp_script plane {\n script \"/usr/bin/pgrep -x %s\"\n user root\n interval 1\n rise 1\n fall 1\n}\n", planeName(h))
 	}
 	fmt.Fprintf(&b, "vrrp_instance vip {\n state BACKUP\n interface %s\n", r.Device(h))
 	fmt.Fprintf(&b, " virtual_router_id %d\n priority %d\n advert_int %v\n version %d\n", VRID, role.Priority, s.Interval.Seconds(), s.Version)
@@ -57,7 +57,7 @@ func (r *Rig) keepalivedConf(h *labtest.Host, role Role) string {
 			b.WriteString(" " + text + "\n")
 		}
 	}
-	option(role.Plane, "track_process {\n  plane\n }")
+	option(role.Plane, "track_script {\n  plane\n }")
 	option(s.Six, "native_ipv6")
 	option(s.VMAC, "use_vmac")
 	option(role.NoPreempt, "nopreempt")

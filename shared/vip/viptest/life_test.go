@@ -120,7 +120,7 @@ func (l *life) stay(what string, at *labtest.Host, act func()) {
 		l.t.Log(what, err)
 		l.Holders.Wait(l.down(l.A)+startLimit, at)
 	default:
-		l.t.Fatalf("%s: %v", what, err)
+		l.t.Fatalf("%s: %v (the machine stood still for %v)", what, err, round(l.Holders.Stalled(began, time.Now())))
 	}
 	l.Reaches(at, reachLimit)
 }

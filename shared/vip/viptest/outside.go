@@ -13,7 +13,7 @@ import (
 // Outside runs f with a testing.TB where `go test` does not, as in a bench of its own: what f registers by Cleanup is done
 // when it returns, and a failure or a skip is the error. What f logs is shown in the error alone.
 func Outside(ctx context.Context, name string, f func(t testing.TB)) error {
-	dir, err := os.MkdirTemp("", "everup-"+name)
+	dir, err := os.MkdirTemp("", "everup-vip")
 	if err != nil {
 		return err
 	}

@@ -12,8 +12,8 @@ import (
 // EchoPort is the UDP port of a data plane: it sends back what comes to the virtual address.
 const EchoPort = 7777
 
-// planeName is what the data plane's process is called: keepalived finds it by its name among all of the machine, and
-// all hosts of a lab share that.
+// planeName is what the data plane's process is called: keepalived's script finds it by its name, and all hosts of a lab share the
+// machine's processes.
 func planeName(h *labtest.Host) string { return "plane-" + h.Name }
 
 // StartPlane starts a data plane that nothing belongs to, beside keepalived.

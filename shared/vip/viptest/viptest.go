@@ -82,8 +82,8 @@ func (s Setting) String() string {
 type Role struct {
 	Priority  int
 	NoPreempt bool
-	// Plane makes keepalived give the address up when the data plane of its host dies (track_process). everup's child
-	// always does.
+	// Plane makes keepalived give the address up when the data plane of its host dies, by a script each second, which is the
+	// least there is; its track_process hears of nothing in a network namespace. everup's child always does.
 	Plane bool
 	// More are further lines of the VIP in everup's configuration.
 	More []string
