@@ -20,7 +20,7 @@ type sample struct {
 	astray error         // the third host did not reach the holder at the end
 }
 
-// tooLate is how late the prober may have been in a run that counts, unless a fiftieth of the outage is more.
+// tooLate is how late the prober may have been in a run that counts, unless a twentieth of the outage is more.
 const tooLate = 3 * time.Millisecond
 
 // results are the runs of a trial with one side.
@@ -33,7 +33,7 @@ func (r *results) measured() int { return len(r.samples) }
 
 // add takes a run in.
 func (r *results) add(s sample) {
-	if s.late > max(tooLate, s.outage/50) || s.early {
+	if s.late > max(tooLate, s.outage/20) || s.early {
 		r.late = append(r.late, s)
 		return
 	}
