@@ -5,7 +5,8 @@
 //
 // Each address has one UDP and one TCP server of miekg/dns, run by Run, which waits for them. What is served (zones, fleet
 // domain, forwarder) is one immutable serve.Data behind an atomic pointer: a reload builds a new one, from files that
-// parse, and swaps it. Bounds: TCP connections (tcp.connections), questions waiting for upstreams (forward.pending, then
+// parse, and swaps it. One goroutine follows the upstreams, one asks the server itself while there are virtual addresses, and the
+// vip.Manager has its own; Run waits for all. Bounds: TCP connections (tcp.connections), questions waiting for upstreams (forward.pending, then
 // SERVFAIL), cached answers (forward.cache, least recently used first), records a zone.
 package dnsd
 
@@ -26,6 +27,7 @@ import (
 	"github.com/everup/everup/services/dnsd/internal/config"
 	"github.com/everup/everup/services/dnsd/internal/fleet"
 	"github.com/everup/everup/services/dnsd/internal/forward"
+	"github.com/everup/everup/services/dnsd/internal/selfquery"
 	"github.com/everup/everup/services/dnsd/internal/serve"
 	"github.com/everup/everup/services/dnsd/internal/zone"
 	"github.com/everup/everup/shared/conf"
@@ -35,6 +37,7 @@ import (
 	"github.com/everup/everup/shared/member"
 	"github.com/everup/everup/shared/netio"
 	"github.com/everup/everup/shared/run"
+	"github.com/everup/everup/shared/vip"
 	"github.com/miekg/dns"
 )
 
@@ -45,7 +48,8 @@ type Config = config.Config
 func Spec() daemon.Spec[Config] {
 	return daemon.Spec[Config]{
 		Name: "dnsd", Short: "A DNS server: zones, the fleet's names, forwarding with a cache.", Common: config.Of,
-		New: func(c *Config, env *daemon.Env) (daemon.Service[Config], error) { return New(c, env) },
+		New:      func(c *Config, env *daemon.Env) (daemon.Service[Config], error) { return New(c, env) },
+		Commands: vip.Commands,
 	}
 }
 
@@ -57,6 +61,15 @@ type Service struct {
 	servers []*dns.Server
 	counts  counters
 	ups     *health.Item // the upstreams
+
+	vips    *vip.Manager
+	tell    func(value string, n int) // vips.Set
+	serves  func()                    // vips.Ready
+	answers *health.Item              // what asking itself finds
+	targets []netip.AddrPort          // where it asks itself
+	vipsNew chan struct{}             // holds a token when a reload has changed the section
+	asking  context.Context           // ends when a drain begins
+	endAsk  context.CancelFunc
 }
 
 var _ daemon.Service[Config] = (*Service)(nil)
@@ -64,6 +77,9 @@ var _ daemon.Service[Config] = (*Service)(nil)
 // New reads the zones and binds the sockets.
 func New(c *Config, env *daemon.Env) (*Service, error) {
 	s := &Service{env: env, ups: env.Health.Item("dnsd.forward", health.Options{Title: "the upstreams of forward"})}
+	if err := s.openVIPs(c); err != nil {
+		return nil, err
+	}
 	s.counts.register(env.Metrics, s.data.Load)
 	data, err := s.build(c, nil)
 	if err != nil {
@@ -78,6 +94,7 @@ func New(c *Config, env *daemon.Env) (*Service, error) {
 			s.closeSockets()
 			return nil, err
 		}
+		s.targets = append(s.targets, selfquery.Targets(a, at)...)
 		ends = append(ends, member.Endpoint{Name: "dns", Proto: "udp", Addr: at}, member.Endpoint{Name: "dns", Proto: "tcp", Addr: at})
 	}
 	env.Announce(func(a *member.Announcement) { a.Endpoints = ends[:min(len(ends), 12)] })
@@ -86,14 +103,15 @@ func New(c *Config, env *daemon.Env) (*Service, error) {
 
 // bind opens UDP and TCP at addr; with port 0 TCP takes the port UDP got.
 func (s *Service) bind(i int, addr conf.Addr, c *Config) (netip.AddrPort, error) {
-	pc, err := s.env.Net.ListenPacket("dns-udp-"+strconv.Itoa(i), "udp", string(addr), netio.Options{})
+	o := netio.Options{FreeBind: c.Virtual(addr)}
+	pc, err := s.env.Net.ListenPacket("dns-udp-"+strconv.Itoa(i), "udp", string(addr), o)
 	if err != nil {
 		return netip.AddrPort{}, err
 	}
 	at := pc.LocalAddr().(*net.UDPAddr).AddrPort()
 	s.servers = append(s.servers, &dns.Server{PacketConn: pc, Handler: s.handler(false), UDPSize: dns.MaxMsgSize})
 	host, _, _ := addr.HostPort() // as configured: no host is both families, which the bound address does not tell
-	ln, err := s.env.Net.Listen("dns-tcp-"+strconv.Itoa(i), "tcp", net.JoinHostPort(host, strconv.Itoa(int(at.Port()))), netio.Options{})
+	ln, err := s.env.Net.Listen("dns-tcp-"+strconv.Itoa(i), "tcp", net.JoinHostPort(host, strconv.Itoa(int(at.Port()))), o)
 	if err != nil {
 		return at, err
 	}
@@ -185,6 +203,8 @@ func (s *Service) Run(ctx context.Context) error {
 			return err
 		})
 	}
+	g.Go("virtual addresses", s.vips.Run)
+	g.Go("self-query", func(ctx context.Context) error { s.watchAnswers(ctx); return nil })
 	g.Go("upstreams", func(ctx context.Context) error { s.watchUpstreams(ctx); return nil })
 	g.Go("end", func(ctx context.Context) error {
 		<-ctx.Done()
@@ -192,60 +212,6 @@ func (s *Service) Run(ctx context.Context) error {
 		return nil
 	})
 	return g.Wait()
-}
-
-// upstreamsEvery is how often is looked at what became of the questions that were sent on.
-const upstreamsEvery = 5 * time.Second
-
-// watchUpstreams shows upstreams that answer nothing, or not everything, until ctx ends.
-func (s *Service) watchUpstreams(ctx context.Context) {
-	tick := time.NewTicker(upstreamsEvery)
-	defer tick.Stop()
-	var before outcome
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-		now := outcomeOf(s.data.Load().Forward)
-		if l, detail, ok := judge(before, now); ok {
-			s.ups.Set(l, detail, "are the addresses in forward.upstreams right, and reachable from here?")
-		}
-		before = now
-	}
-}
-
-// outcome is what became of a forwarder's questions so far.
-type outcome struct {
-	of            *forward.Forwarder
-	asked, failed uint64
-}
-
-func outcomeOf(f *forward.Forwarder) outcome {
-	if f == nil {
-		return outcome{}
-	}
-	return outcome{f, f.Answered.Load() + f.Failures.Load(), f.Failures.Load()}
-}
-
-// judge says how the upstreams did between two looks; ok is false when nothing was asked and so nothing is known.
-func judge(before, now outcome) (l health.Level, detail string, ok bool) {
-	if before.of != now.of {
-		before = outcome{}
-	}
-	asked, failed := now.asked-before.asked, now.failed-before.failed
-	switch {
-	case now.of == nil:
-		return health.OK, "", true
-	case asked == 0:
-		return health.OK, "", false
-	case failed == asked:
-		return health.Fail, "none of them answers", true
-	case failed*2 >= asked:
-		return health.Warn, "half of the questions or more go unanswered", true
-	}
-	return health.OK, "", true
 }
 
 // closeSockets ends the servers whatever state they are in.
@@ -271,8 +237,15 @@ func (s *Service) Reload(_ context.Context, c *Config) error {
 	if err != nil {
 		return err
 	}
+	if err := s.vips.Reload(c.Tracked()); err != nil {
+		return err
+	}
 	s.data.Store(data)
 	s.cfg.Store(c)
+	select {
+	case s.vipsNew <- struct{}{}:
+	default: // a look is already due
+	}
 	for origin, z := range data.Zones {
 		if o := old.Zones[origin]; o == nil || o.Serial() != z.Serial() {
 			s.env.Bus.Emit("zone-changed", origin, map[string]any{"serial": z.Serial(), "records": z.Records()})
@@ -286,9 +259,13 @@ func (s *Service) Reload(_ context.Context, c *Config) error {
 	return nil
 }
 
-// Drain stops taking questions and answers those under way.
+// Drain gives the virtual addresses to other hosts, then stops taking questions and answers those under way.
 func (s *Service) Drain(ctx context.Context) error {
 	var errs []error
+	s.endAsk()
+	if err := s.leave(ctx); err != nil {
+		errs = append(errs, err)
+	}
 	for _, srv := range s.servers {
 		if err := srv.ShutdownContext(ctx); err != nil {
 			errs = append(errs, err)
@@ -303,6 +280,9 @@ type Status struct {
 	Zones  []ZoneStatus `json:"zones"`
 	Fleet  bool         `json:"fleet"`
 	Cached int          `json:"cached"` // answers kept
+	VIPs   *vip.Status  `json:"vips,omitempty"`
+	// Summary is for people.
+	Summary []vip.Line `json:"summary,omitempty"`
 }
 
 // ZoneStatus tells of a zone.
@@ -325,6 +305,10 @@ func (s *Service) Status() any {
 	slices.SortFunc(st.Zones, func(a, b ZoneStatus) int { return strings.Compare(a.Name, b.Name) })
 	if d.Forward != nil {
 		st.Cached = d.Forward.Cached()
+	}
+	if len(s.cfg.Load().VIPs) > 0 {
+		v := s.vips.Status()
+		st.VIPs, st.Summary, v.Summary = &v, v.Summary, nil
 	}
 	return st
 }

@@ -234,7 +234,9 @@ func TestJudge(t *testing.T) {
 func TestDeadUpstreamsAreShown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		reg := health.NewRegistry()
-		s := &Service{ups: reg.Item("dnsd.forward", health.Options{})}
+		told := map[string]int{}
+		s := &Service{ups: reg.Item("dnsd.forward", health.Options{}), tell: func(value string, n int) { told[value] = n }}
+		s.cfg.Store(&Config{})
 		fw := forward.New(forward.Config{})
 		s.data.Store(&serve.Data{Forward: fw})
 		ctx, cancel := context.WithCancel(t.Context())
@@ -245,10 +247,18 @@ func TestDeadUpstreamsAreShown(t *testing.T) {
 		if reg.Worst() != health.Fail {
 			t.Error("dead upstreams are not shown")
 		}
+		synctest.Wait()
+		if n, ok := told["upstreams"]; n != 0 || !ok {
+			t.Errorf("told of dead upstreams: %v", told)
+		}
 		fw.Answered.Add(3)
 		time.Sleep(upstreamsEvery)
 		if reg.Worst() != health.OK {
 			t.Error("upstreams that answer again are still shown as dead")
+		}
+		synctest.Wait()
+		if told["upstreams"] != 1 {
+			t.Errorf("told of upstreams that answer: %v", told)
 		}
 		cancel()
 		<-done

@@ -6,6 +6,7 @@ import (
 
 	"github.com/everup/everup/shared/conf"
 	"github.com/everup/everup/shared/daemon"
+	"github.com/everup/everup/shared/vip"
 	"github.com/miekg/dns"
 )
 
@@ -18,6 +19,7 @@ type Config struct {
 	Fleet   Fleet       `yaml:"fleet" doc:"Names made from the members of the fleet."`
 	Forward *Forward    `yaml:"forward" doc:"Where questions for other names go; without it they are refused."`
 	TCP     TCP         `yaml:"tcp" doc:"Bounds of DNS over TCP."`
+	VIPs    vip.Config  `yaml:"vips" max:"64" doc:"Virtual addresses that this daemon offers together with others. One whose track does not name the value answers gets {value: answers}: it leaves a daemon that does not answer its own questions; with forward, and without the value upstreams, {value: upstreams, weight: -100}."`
 }
 
 // Zone is an authoritative zone from a master file.
