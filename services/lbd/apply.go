@@ -15,6 +15,7 @@ import (
 	"github.com/everup/everup/shared/member"
 	"github.com/everup/everup/shared/netio"
 	"github.com/everup/everup/shared/probe"
+	"github.com/everup/everup/shared/vip"
 )
 
 // Reload swaps routes and pools at once; members that stay keep health and connections, requests under way end as they
@@ -29,7 +30,7 @@ func (s *Service) Reload(_ context.Context, c *Config) error {
 	if what := needsRestart(old, c); what != "" {
 		return fault.New(fault.Config, "lbd: %s changes only with a restart", what)
 	}
-	return s.apply(c)
+	return s.apply(c, s.vips.Reload)
 }
 
 // needsRestart names what differs and cannot change while the daemon runs.
@@ -47,24 +48,27 @@ func needsRestart(a, b *Config) string {
 	return ""
 }
 
-// apply puts c in force. What can fail comes first; on an error nothing has changed.
-func (s *Service) apply(c *Config) error {
+// apply puts c in force. What can fail comes first; on an error nothing has changed. vips takes c's virtual addresses; nil: they are there
+// already.
+func (s *Service) apply(c *Config, vips func(vip.Config) error) error {
 	s.reloadMu.Lock()
 	defer s.reloadMu.Unlock()
 	checkers, err := newCheckers(c)
 	if err != nil {
 		return err
 	}
-	listeners, fresh, err := s.listen(c.Listen)
+	listeners, fresh, err := s.listen(c)
+	if err == nil && vips != nil {
+		err = vips(c.Tracked())
+	}
 	if err != nil {
+		closeAll(fresh)
 		return err
 	}
 	s.mu.Lock()
 	if s.draining {
 		s.mu.Unlock()
-		for _, l := range fresh {
-			l.Close()
-		}
+		closeAll(fresh)
 		return fault.New(fault.Unavailable, "lbd: reload: the daemon stops")
 	}
 	gone := s.configurePoolsLocked(c, checkers)
@@ -73,9 +77,7 @@ func (s *Service) apply(c *Config) error {
 	goneListeners := s.swapListenersLocked(listeners, fresh)
 	s.mu.Unlock()
 	s.gate.setLimit(c.Connections)
-	for _, l := range goneListeners {
-		l.Close()
-	}
+	closeAll(goneListeners)
 	for _, p := range gone {
 		p.Close()
 		s.forgetPool(p.Name())
@@ -154,8 +156,14 @@ func (s *Service) liveLocked(c *Config) *proxy.Live {
 	}
 }
 
-// listen returns the listeners for addrs, those open already and fresh ones.
-func (s *Service) listen(addrs []conf.Addr) (all, fresh []*listener, err error) {
+func closeAll(listeners []*listener) {
+	for _, l := range listeners {
+		l.Close()
+	}
+}
+
+// listen returns the listeners of c, those open already and fresh ones, these also on an error.
+func (s *Service) listen(c *Config) (all, fresh []*listener, err error) {
 	s.mu.Lock()
 	have := slices.Clone(s.listeners)
 	s.mu.Unlock()
@@ -163,18 +171,15 @@ func (s *Service) listen(addrs []conf.Addr) (all, fresh []*listener, err error) 
 	for _, l := range have {
 		taken[l.name] = true
 	}
-	for _, a := range addrs {
+	for _, a := range c.Listen {
 		if i := slices.IndexFunc(have, func(l *listener) bool { return l.want == string(a) }); i >= 0 {
 			all = append(all, have[i])
 			continue
 		}
 		name := freeName(taken)
-		ln, err := s.env.Net.Listen(name, "tcp", string(a), netio.Options{})
+		ln, err := s.env.Net.Listen(name, "tcp", string(a), netio.Options{FreeBind: c.Virtual(a)})
 		if err != nil {
-			for _, l := range fresh {
-				l.Close()
-			}
-			return nil, nil, err
+			return nil, fresh, err
 		}
 		taken[name] = true
 		l := &listener{Listener: ln, name: name, want: string(a), gate: s.gate, maxHead: s.server.MaxHeaderBytes}

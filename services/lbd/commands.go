@@ -9,6 +9,7 @@ import (
 	"github.com/everup/everup/shared/admin"
 	"github.com/everup/everup/shared/cli"
 	"github.com/everup/everup/shared/conf"
+	"github.com/everup/everup/shared/vip"
 	"github.com/spf13/cobra"
 )
 
@@ -22,7 +23,7 @@ func commands(socket func() string) []*cobra.Command {
 		changeCommand(socket, "weight POOL MEMBER [WEIGHT]", "Override a member's weight; without WEIGHT the configured one counts again",
 			cobra.RangeArgs(2, 3)),
 	)
-	return []*cobra.Command{root}
+	return append(vip.Commands(socket), root)
 }
 
 func listCommand(socket func() string) *cobra.Command {

@@ -4,7 +4,8 @@
 // # Who owns what
 //
 // The http.Server owns a goroutine for each client connection; package proxy answers in it. Each pool has its members checked
-// by one probe.Runner. One goroutine follows gossip, overrides and their expiry. Run waits for all of them. What is shared
+// by one probe.Runner. One goroutine follows gossip, overrides and their expiry, and tells the vip.Manager, which has its own, how many
+// backends there are. Run waits for all of them. What is shared
 // is small: the routes in force (swapped whole), the pools (each with its lock), and the service's own maps under mu.
 package lbd
 
@@ -31,6 +32,7 @@ import (
 	"github.com/everup/everup/shared/probe"
 	"github.com/everup/everup/shared/state"
 	"github.com/everup/everup/shared/syslog"
+	"github.com/everup/everup/shared/vip"
 	"github.com/rs/zerolog"
 )
 
@@ -57,6 +59,7 @@ type Service struct {
 	log       *accesslog.Log
 	gate      *gate
 	counters  counters
+	vips      *vip.Manager
 	checked   *health.Item  // gates readiness until the first checks are done
 	look      chan struct{} // something changed that refresh should see
 	base      context.Context
@@ -92,6 +95,9 @@ func New(c *Config, env *daemon.Env) (*Service, error) {
 		env.Log.Error().Err(err).Msg("overrides are lost: drained members serve again")
 	}
 	s.overrides = overrides
+	if s.vips, err = vip.New(c.Tracked(), s.vipEnv(env)); err != nil {
+		return nil, err
+	}
 	s.base, s.cancel = context.WithCancel(context.Background())
 	s.runner = probe.NewRunner(probe.RunnerOptions{Metrics: env.Metrics})
 	s.counters.register(env.Metrics, s)
@@ -101,7 +107,7 @@ func New(c *Config, env *daemon.Env) (*Service, error) {
 	s.checked = env.Health.Item("lbd.pools.unchecked", health.Options{
 		Title: "members were not checked yet", Gates: true, Pending: true,
 	})
-	if err := s.apply(c); err != nil {
+	if err := s.apply(c, nil); err != nil {
 		s.release()
 		return nil, err
 	}
@@ -142,7 +148,6 @@ func (s *Service) Run(ctx context.Context) error {
 	wg.Go(func() { s.log.Run(logged) })
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	wg.Go(func() { s.follow(ctx) })
 	defer s.release()
 	s.mu.Lock()
 	s.running = true
@@ -150,6 +155,8 @@ func (s *Service) Run(ctx context.Context) error {
 		s.serveLocked(l)
 	}
 	s.mu.Unlock()
+	wg.Go(func() { s.follow(ctx) })
+	wg.Go(func() { s.fail(s.vips.Run(ctx)) })
 	select {
 	case <-ctx.Done():
 		return nil
@@ -165,11 +172,19 @@ func (s *Service) serveLocked(l *listener) {
 		if l.isClosed() || errors.Is(err, http.ErrServerClosed) {
 			return
 		}
-		select {
-		case s.failed <- fault.Wrap(fault.Internal, err, "lbd: accept on %s", l.want):
-		default: // the first failure ends the service
-		}
+		s.fail(fault.Wrap(fault.Internal, err, "lbd: accept on %s", l.want))
 	})
+}
+
+// fail ends the service with err; nil does nothing. The first failure counts.
+func (s *Service) fail(err error) {
+	if err == nil {
+		return
+	}
+	select {
+	case s.failed <- err:
+	default:
+	}
 }
 
 // release ends what is left and waits for it.
@@ -196,7 +211,7 @@ func (s *Service) release() {
 // drainPause is how long clients that keep their connection may still send a request on it, to be told then that it closes.
 const drainPause = time.Second
 
-// Drain stops accepting, tells clients with each answer that their connection closes, and waits until requests under way and
+// Drain gives the virtual addresses to other hosts, stops accepting, tells clients with each answer that their connection closes, and waits until requests under way and
 // upgraded connections have ended. What has not when ctx ends is cut: fault.Partial.
 func (s *Service) Drain(ctx context.Context) error {
 	s.reloadMu.Lock()
@@ -205,6 +220,7 @@ func (s *Service) Drain(ctx context.Context) error {
 	s.draining = true
 	listeners := s.listeners
 	s.mu.Unlock()
+	left := s.leave(ctx)
 	s.handler.Close()
 	for _, l := range listeners {
 		l.Close()
@@ -219,13 +235,13 @@ func (s *Service) Drain(ctx context.Context) error {
 		err = s.handler.Tunnels.Wait(ctx)
 	}
 	if err == nil {
-		return nil
+		return left
 	}
 	open, _, _ := s.gate.counts()
 	tunnels := s.handler.Tunnels.Len()
 	s.handler.Tunnels.CloseAll()
 	s.server.Close()
-	return fault.New(fault.Partial, "lbd: drain: %d connections were cut, %d of them upgraded", open, tunnels)
+	return errors.Join(left, fault.New(fault.Partial, "lbd: drain: %d connections were cut, %d of them upgraded", open, tunnels))
 }
 
 // wait waits for done, at most for d.
@@ -245,6 +261,8 @@ type Status struct {
 	Connections int           `json:"connections"`
 	Tunnels     int           `json:"tunnels"` // of the connections, those upgraded
 	Pools       []pool.Status `json:"pools"`
+	VIPs        *vip.Status   `json:"vips,omitempty"`
+	Summary     []vip.Line    `json:"summary,omitempty"` // for people
 }
 
 // Status returns listeners and pools.
@@ -255,6 +273,10 @@ func (s *Service) Status() any {
 	defer s.mu.Unlock()
 	for _, l := range s.listeners {
 		st.Listen = append(st.Listen, l.Addr().String())
+	}
+	if len(s.cfg.VIPs) > 0 {
+		v := s.vips.Status()
+		st.VIPs, st.Summary, v.Summary = &v, v.Summary, nil
 	}
 	return st
 }

@@ -100,6 +100,8 @@ func (s *Service) follow(ctx context.Context) {
 		case now := <-first.C:
 			if s.firstRoundDone(now.Sub(started)) {
 				s.checked.OK()
+				s.tellBackends()
+				s.vips.Ready()
 				first.Stop()
 			}
 		}
@@ -154,6 +156,7 @@ func (s *Service) refreshHealth() {
 	for _, p := range s.poolList() {
 		s.poolHealth(p)
 	}
+	s.tellBackends()
 }
 
 func noMembers(name string) string { return "lbd.pool.no-members." + name }
@@ -179,4 +182,5 @@ func (s *Service) forgetPool(name string) {
 	s.healthMu.Lock()
 	defer s.healthMu.Unlock()
 	s.env.Health.Remove(noMembers(name))
+	s.vips.Set(valueOf(name), 0)
 }

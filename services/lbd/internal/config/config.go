@@ -5,6 +5,7 @@ import (
 	"github.com/everup/everup/shared/conf"
 	"github.com/everup/everup/shared/daemon"
 	"github.com/everup/everup/shared/probe"
+	"github.com/everup/everup/shared/vip"
 )
 
 // Config is /etc/everup/lbd.yaml.
@@ -20,6 +21,7 @@ type Config struct {
 	Routes       []Route             `yaml:"routes" max:"1024" doc:"Where requests go; the first that matches wins, none means 404."`
 	Pools        map[conf.Name]*Pool `yaml:"pools" max:"256" doc:"Groups of servers that answer alike."`
 	AccessLog    AccessLog           `yaml:"access_log" doc:"One line per request."`
+	VIPs         vip.Config          `yaml:"vips" max:"64" doc:"Virtual addresses that this daemon offers together with others. One whose track names no value gets {value: backends, weight: -100}: it goes to a host that reaches a backend."`
 }
 
 // Timeouts is the section `timeouts`.

@@ -1,0 +1,54 @@
+package lbd
+
+import (
+	"context"
+	"time"
+
+	"github.com/everup/everup/services/lbd/internal/config"
+	"github.com/everup/everup/shared/daemon"
+	"github.com/everup/everup/shared/vip"
+)
+
+// vipEnv is what the virtual addresses need of the floor and the service.
+func (s *Service) vipEnv(env *daemon.Env) vip.Env {
+	return vip.Env{
+		Service: "lbd", Node: env.Node, Log: env.Log, Metrics: env.Metrics, Health: env.Health, Bus: env.Bus, Admin: env.Admin,
+		Keys: env.Keys, State: env.State, Isolated: func() bool { return env.Fleet.View().Minority() }, Alive: s.alive,
+	}
+}
+
+// alive takes the locks that a request needs: a service that is stuck in one does not return.
+func (s *Service) alive() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.gate.counts()
+	return true
+}
+
+func valueOf(pool string) string { return config.ValueBackends + "." + pool }
+
+// tellBackends tells the virtual addresses how many members may serve, in all pools and in each.
+func (s *Service) tellBackends() {
+	s.healthMu.Lock() // one look and its telling are one step
+	defer s.healthMu.Unlock()
+	all := 0
+	for _, p := range s.poolList() {
+		_, usable, _ := p.Counts()
+		s.vips.Set(valueOf(p.Name()), usable)
+		all += usable
+	}
+	s.vips.Set(config.ValueBackends, all)
+}
+
+// leaveShare is the part of a drain's time that giving the addresses away may take: requests under way need the rest.
+const leaveShare = 2
+
+// leave gives the virtual addresses to other hosts.
+func (s *Service) leave(ctx context.Context) error {
+	if end, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, time.Until(end)/leaveShare)
+		defer cancel()
+	}
+	return s.vips.Leave(ctx)
+}
