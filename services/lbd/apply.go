@@ -59,6 +59,7 @@ func (s *Service) apply(c *Config, vips func(vip.Config) error) error {
 	}
 	listeners, fresh, err := s.listen(c)
 	if err == nil && vips != nil {
+		s.foretell(c)
 		err = vips(c.Tracked())
 	}
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/everup/everup/services/lbd/internal/config"
+	"github.com/everup/everup/services/lbd/internal/pool"
 	"github.com/everup/everup/shared/daemon"
 	"github.com/everup/everup/shared/vip"
 )
@@ -38,6 +39,29 @@ func (s *Service) tellBackends() {
 		all += usable
 	}
 	s.vips.Set(config.ValueBackends, all)
+}
+
+// foretell tells how many members pools that c brings will have: those that are not checked yet may serve. A VIP that tracks one of them
+// would be at fault from its own reload to that of the pools, and move.
+func (s *Service) foretell(c *Config) {
+	view := s.env.Fleet.View()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for name, pc := range c.Pools {
+		if s.pools[name] != nil {
+			continue
+		}
+		n := 0
+		for _, m := range pc.Members {
+			if m.Weight > 0 {
+				n++
+			}
+		}
+		if pc.From != nil {
+			n += len(fromGossip(pc.From, view, func(pool.ID) bool { return false }))
+		}
+		s.vips.Set(valueOf(string(name)), n)
+	}
 }
 
 // leaveShare is the part of a drain's time that giving the addresses away may take: requests under way need the rest.
