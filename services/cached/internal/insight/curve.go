@@ -16,25 +16,25 @@ import (
 // Safe for concurrent use.
 type Curve struct {
 	mu        sync.Mutex
-	threshold uint64 // keys with a hash below it are sampled
-	keys      map[uint64]place
+	threshold uint64            // keys with a hash below it are sampled
+	keys      map[uint64]uint32 // by hash: the index in entries
 	max       int
-	slots     []slot // by time of last access, oldest first; holes have weight 0
+	entries   []entry
+	free      []uint32 // of entries
+	slots     []uint32 // entries by time of last access, oldest first, counted from 1; 0 is a hole
 	tree      fenwick
-	next      int // the slot of the next access
+	total     int64 // sum of the tree
+	next      int   // the slot of the next access
 	hist      [curveBuckets]float64
 	cold      float64 // accesses that no size would turn into hits
 	reads     float64
 }
 
-type place struct {
-	slot   int
+// entry is a key that is followed.
+type entry struct {
+	hash   uint64
+	slot   uint32
 	weight uint32
-}
-
-type slot struct {
-	hash uint64
-	used bool
 }
 
 // The histogram of distances has curveSteps buckets to the octave of bytes, from 1 KiB up.
@@ -48,8 +48,8 @@ const (
 func NewCurve(keys int) *Curve {
 	keys = max(keys, 1024)
 	return &Curve{
-		threshold: math.MaxUint64, max: keys, keys: make(map[uint64]place, keys+1),
-		slots: make([]slot, 2*keys), tree: make(fenwick, 2*keys+1),
+		threshold: math.MaxUint64, max: keys, keys: make(map[uint64]uint32, keys+1),
+		entries: make([]entry, 0, keys), free: make([]uint32, 0, keys), slots: make([]uint32, 2*keys), tree: make(fenwick, 2*keys+1),
 	}
 }
 
@@ -69,7 +69,7 @@ func (c *Curve) Read(hash uint64, weight int) {
 	}
 	share := c.scale()
 	c.reads += share
-	p, known := c.keys[hash]
+	n, known := c.keys[hash]
 	if !known {
 		c.cold += share
 		if weight > 0 {
@@ -77,9 +77,13 @@ func (c *Curve) Read(hash uint64, weight int) {
 		}
 		return
 	}
-	above := c.tree.sum(len(c.slots)) - c.tree.sum(p.slot+1)
-	c.hist[curveBucket((float64(above)+float64(p.weight))*share)] += share
-	c.move(hash, p, weight)
+	e := &c.entries[n]
+	above := c.total - c.tree.sum(int(e.slot)+1)
+	c.hist[curveBucket((float64(above)+float64(e.weight))*share)] += share
+	if weight == 0 {
+		weight = int(e.weight) // a miss of a key we still follow
+	}
+	c.move(n, weight)
 }
 
 // Write notes that an item of weight bytes was stored under the key with this hash.
@@ -89,8 +93,11 @@ func (c *Curve) Write(hash uint64, weight int) {
 	if hash > c.threshold {
 		return
 	}
-	if p, known := c.keys[hash]; known {
-		c.move(hash, p, weight)
+	if n, known := c.keys[hash]; known {
+		if weight == 0 {
+			weight = int(c.entries[n].weight)
+		}
+		c.move(n, weight)
 		return
 	}
 	c.put(hash, weight)
@@ -100,8 +107,8 @@ func (c *Curve) Write(hash uint64, weight int) {
 func (c *Curve) Remove(hash uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if p, known := c.keys[hash]; known {
-		c.drop(hash, p)
+	if n, known := c.keys[hash]; known {
+		c.drop(n)
 	}
 }
 
@@ -115,27 +122,47 @@ func (c *Curve) put(hash uint64, weight int) {
 			return
 		}
 	}
+	n := uint32(len(c.entries))
+	if k := len(c.free); k > 0 {
+		n, c.free = c.free[k-1], c.free[:k-1]
+	} else {
+		c.entries = append(c.entries, entry{})
+	}
+	c.entries[n].hash = hash
+	c.keys[hash] = n
+	c.place(n, weight)
+}
+
+// place gives an entry that has no slot the youngest.
+func (c *Curve) place(n uint32, weight int) {
 	if c.next == len(c.slots) {
 		c.compact()
 	}
-	c.slots[c.next] = slot{hash: hash, used: true}
+	e := &c.entries[n]
+	e.slot, e.weight = uint32(c.next), uint32(weight)
+	c.slots[c.next] = n + 1
 	c.tree.add(c.next, int64(weight))
-	c.keys[hash] = place{slot: c.next, weight: uint32(weight)}
+	c.total += int64(weight)
 	c.next++
 }
 
-func (c *Curve) drop(hash uint64, p place) {
-	c.slots[p.slot] = slot{}
-	c.tree.add(p.slot, -int64(p.weight))
-	delete(c.keys, hash)
+// leave makes an entry's slot a hole.
+func (c *Curve) leave(n uint32) {
+	e := &c.entries[n]
+	c.slots[e.slot] = 0
+	c.tree.add(int(e.slot), -int64(e.weight))
+	c.total -= int64(e.weight)
 }
 
-func (c *Curve) move(hash uint64, p place, weight int) {
-	if weight == 0 {
-		weight = int(p.weight) // a miss of a key we still follow
-	}
-	c.drop(hash, p)
-	c.put(hash, weight)
+func (c *Curve) move(n uint32, weight int) {
+	c.leave(n)
+	c.place(n, weight)
+}
+
+func (c *Curve) drop(n uint32) {
+	c.leave(n)
+	delete(c.keys, c.entries[n].hash)
+	c.free = append(c.free, n)
 }
 
 // narrow lowers the threshold until an eighth of the keys are left out.
@@ -148,7 +175,7 @@ func (c *Curve) narrow() {
 	c.threshold = hashes[len(hashes)-len(hashes)/8-1] - 1
 	for _, h := range hashes {
 		if h > c.threshold {
-			c.drop(h, c.keys[h])
+			c.drop(c.keys[h])
 		}
 	}
 }
@@ -156,19 +183,19 @@ func (c *Curve) narrow() {
 // compact closes the holes that moves left, so that slots can be given out again.
 func (c *Curve) compact() {
 	clear(c.tree)
-	n := 0
-	for _, s := range c.slots[:c.next] {
-		if !s.used {
+	next := 0
+	for _, n := range c.slots[:c.next] {
+		if n == 0 {
 			continue
 		}
-		p := c.keys[s.hash]
-		c.slots[n] = s
-		c.keys[s.hash] = place{slot: n, weight: p.weight}
-		c.tree.add(n, int64(p.weight))
-		n++
+		e := &c.entries[n-1]
+		e.slot = uint32(next)
+		c.slots[next] = n
+		c.tree.add(next, int64(e.weight))
+		next++
 	}
-	clear(c.slots[n:])
-	c.next = n
+	clear(c.slots[next:])
+	c.next = next
 }
 
 func curveBucket(distance float64) int {

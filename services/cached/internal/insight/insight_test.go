@@ -162,14 +162,24 @@ func TestWindows(t *testing.T) {
 func BenchmarkCurveRead(b *testing.B) {
 	rng := rand.New(rand.NewPCG(5, 6))
 	zipf := rand.NewZipf(rng, 1.05, 50, 200_000)
-	c := NewCurve(8192)
-	hashes := make([]uint64, 1<<16)
-	for i := range hashes {
-		hashes[i] = mix(int(zipf.Uint64()))
-		c.Read(hashes[i], 100)
+	run := func(name string, draw func() uint64, followed bool) {
+		b.Run(name, func(b *testing.B) {
+			c := NewCurve(8192)
+			var hashes [1 << 16]uint64
+			for i := 0; i < len(hashes); {
+				h := draw()
+				c.Read(h, 100)
+				if !followed || h <= c.threshold {
+					hashes[i] = h
+					i++
+				}
+			}
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				c.Read(hashes[i&(1<<16-1)], 100)
+			}
+		})
 	}
-	b.ReportAllocs()
-	for i := 0; b.Loop(); i++ {
-		c.Read(hashes[i&(1<<16-1)], 100)
-	}
+	run("zipf", func() uint64 { return mix(int(zipf.Uint64())) }, false)
+	run("followed", func() uint64 { return mix(rng.IntN(200_000)) }, true)
 }
