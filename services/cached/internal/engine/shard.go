@@ -115,7 +115,11 @@ func (sh *shard) expire(h uint32) {
 
 // size is an item's size as memcached counts it.
 func (sh *shard) size(h uint32) int {
-	return ItemSize(sh.item(h).klen(), sh.vlen(h), sh.flags(h), !sh.store.o.NoCAS)
+	it, cas := sh.item(h), !sh.store.o.NoCAS
+	if !it.has(isLong | hasFlags) {
+		return ItemSize(it.klen(), int(it.vlen), 0, cas)
+	}
+	return ItemSize(it.klen(), sh.vlen(h), sh.flags(h), cas)
 }
 
 func (sh *shard) classOf(h uint32) int { return ClassOf(sh.size(h)) }

@@ -26,12 +26,15 @@ func (r *Ref) Count(c Counter) {
 		r.missed()
 		return
 	}
-	if r.h != 0 {
+	if r.h != 0 && byClass>>c&1 != 0 {
 		if n := sh.class[sh.classOf(r.h)].counter(c); n != nil {
 			*n++
 		}
 	}
 }
+
+// byClass has a bit for each Counter that classCounts.counter knows.
+const byClass = 1<<GetHits | 1<<CmdSet | 1<<DeleteHits | 1<<IncrHits | 1<<DecrHits | 1<<CasHits | 1<<CasBadval | 1<<TouchHits | 1<<StoreNoMemory
 
 func (r *Ref) missed() {
 	if r.died {

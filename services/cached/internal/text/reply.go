@@ -30,10 +30,15 @@ func (t *turn) replyError(s string) {
 	t.buf = append(t.buf, s...)
 }
 
-// appendUint appends n in decimal.
+// appendUint appends n in decimal. Flags and lengths are short.
 func appendUint(dst []byte, n uint64) []byte {
-	if n < 10 {
+	switch {
+	case n < 10:
 		return append(dst, byte('0'+n))
+	case n < 100:
+		return append(dst, byte('0'+n/10), byte('0'+n%10))
+	case n < 1000:
+		return append(dst, byte('0'+n/100), byte('0'+n/10%10), byte('0'+n%10))
 	}
 	return strconv.AppendUint(dst, n, 10)
 }
