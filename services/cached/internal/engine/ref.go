@@ -16,10 +16,13 @@ type Ref struct {
 // Lock locks key's shard and looks the key up; an item that has expired or was flushed is taken out and not found. The key
 // has 1 to MaxKey bytes and must stay unchanged until Unlock. now is Unix seconds.
 func (s *Store) Lock(key []byte, now int64) Ref {
+	return s.lock(key, hashOf(key, s.space.seed), now)
+}
+
+func (s *Store) lock(key []byte, hash uint64, now int64) Ref {
 	if at := s.flushAt.Load(); at != 0 && now >= at {
 		s.flushDue(at)
 	}
-	hash := hashOf(key, s.space.seed)
 	sh := s.shard(hash)
 	sh.mu.Lock()
 	sh.now = now

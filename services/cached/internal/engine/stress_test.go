@@ -54,8 +54,10 @@ func (w *worker) step() {
 	key := fmt.Appendf(nil, "key-%d", w.rnd.IntN(10000))
 	size := w.rnd.IntN(1 << (3 + w.rnd.IntN(13)))
 	switch op := w.rnd.IntN(100); {
+	case op < 30:
+		w.get(key, w.s.Lock(key, w.now))
 	case op < 40:
-		w.get(key)
+		w.multiget()
 	case op < 65:
 		r := w.s.Lock(key, w.now)
 		_ = r.Put(Value{Flags: uint32(op % 2), Expires: w.now + int64(w.rnd.IntN(3000)) - 1}, stamped(key, size, w.rnd.Uint32()))
@@ -99,8 +101,21 @@ func (w *worker) step() {
 	}
 }
 
-func (w *worker) get(key []byte) {
-	r := w.s.Lock(key, w.now)
+// multiget reads keys that were announced, while others change them.
+func (w *worker) multiget() {
+	var a Ahead
+	var keys [][]byte
+	for range w.rnd.IntN(AheadKeys + 1) {
+		keys = append(keys, fmt.Appendf(nil, "key-%d", w.rnd.IntN(10000)))
+		a.Add(w.s, keys[len(keys)-1])
+	}
+	a.Fetch(w.s)
+	for i, key := range keys {
+		w.get(key, a.Lock(w.s, i, key, w.now))
+	}
+}
+
+func (w *worker) get(key []byte, r Ref) {
 	defer r.Unlock()
 	if !r.Found() {
 		r.Count(GetMisses)

@@ -1,6 +1,7 @@
 package text
 
 import (
+	"bytes"
 	"slices"
 
 	"github.com/everup/everup/services/cached/internal/engine"
@@ -26,6 +27,7 @@ func (t *turn) startLookup(line []byte, from, end int, l lookup) session.Next {
 	l.end, l.doomed = true, longKey(line[from:])
 	t.meter.Begin()
 	t.pos += from
+	t.coming.clear()
 	t.get = l
 	t.get.line, t.get.tail = len(line)-from, end+1-len(line)
 	t.enter(keys)
@@ -40,15 +42,12 @@ func (t *turn) startLookup(line []byte, from, end int, l lookup) session.Next {
 
 // longKey reports whether a word of s is too long for a key.
 func longKey(s []byte) bool {
-	if len(s) <= maxKey {
-		return false
-	}
-	for i := 0; i < len(s); i++ {
-		end := tokenEnd(s, i)
-		if end-i > maxKey {
+	for len(s) > maxKey {
+		i := bytes.LastIndexByte(s[:maxKey+1], ' ')
+		if i < 0 {
 			return true
 		}
-		i = end
+		s = s[i+1:]
 	}
 	return false
 }
@@ -60,15 +59,8 @@ func (t *turn) lookups() session.Next {
 		t.buf = append(t.buf, crlf...)
 		l.value = false
 	}
-	for {
-		line := t.in[t.pos : t.pos+l.line]
-		i := 0
-		for i < len(line) && line[i] == ' ' {
-			i++
-		}
-		if i == len(line) {
-			break
-		}
+	c := &t.coming
+	for c.next < c.ahead.Len() || t.expect(t.pos+l.line) {
 		switch {
 		case len(t.buf) >= session.OutHigh:
 			return session.Flush
@@ -76,16 +68,19 @@ func (t *turn) lookups() session.Next {
 			return session.Yield
 		}
 		t.keys--
-		end := tokenEnd(line, i)
-		t.pos += end
-		l.line -= end
-		if end-i > maxKey {
+		if c.long {
 			l.end = false
 			t.buf = append(t.buf, replyBadFormat...)
 			break
 		}
+		w := c.word[c.next]
+		l.line -= w.to - t.pos
+		t.pos = w.to
+		key := t.in[w.from:w.to]
+		r := c.ahead.Lock(t.store, c.next, key, t.now)
+		c.next++
 		mark := len(t.buf)
-		big := t.lookup(line[i:end], *l)
+		big := t.lookup(&r, *l)
 		if l.doomed {
 			t.buf = t.buf[:mark]
 			t.big.Unpin()
@@ -107,13 +102,12 @@ func (t *turn) lookups() session.Next {
 	return going
 }
 
-// lookup answers one key of a get. It reports whether the value goes out from where it lies, in t.big: then its line end is due.
-func (t *turn) lookup(key []byte, l lookup) (big bool) {
-	r := t.store.Lock(key, t.now)
+// lookup answers one key of a get, and unlocks it. It reports whether the value goes out from where it lies, in t.big: then its line end is due.
+func (t *turn) lookup(r *engine.Ref, l lookup) (big bool) {
 	hit := r.Found()
 	switch {
 	case l.touch:
-		ops.Touch(&r, l.expires)
+		ops.Touch(r, l.expires)
 	case hit:
 		r.Count(engine.CmdGet)
 		r.Count(engine.GetHits)
@@ -122,12 +116,13 @@ func (t *turn) lookup(key []byte, l lookup) (big bool) {
 		r.Count(engine.GetMisses)
 	}
 	if t.watched() {
-		t.sawLookup(&r, true)
+		t.sawLookup(r, true)
 	}
 	if hit {
 		n := r.Len()
 		t.bytes -= n
-		b := slices.Grow(t.buf, headerRoom+len(key))
+		key := r.Key()
+		b := slices.Grow(t.buf, headerRoom+len(key)+min(n, engine.PinAbove))
 		b = append(append(b, "VALUE "...), key...)
 		b = appendUint(append(b, ' '), uint64(r.Flags()))
 		b = appendUint(append(b, ' '), uint64(n))

@@ -45,7 +45,8 @@ func (t *turn) quickGet(rest []byte, from int, cas bool) (session.Next, bool) {
 	t.meter.Begin()
 	t.pos += end + 2
 	t.keys-- // a look-up costs more than a command
-	if t.lookup(rest[from:end], lookup{cas: cas}) {
+	r := t.store.Lock(rest[from:end], t.now)
+	if t.lookup(&r, lookup{cas: cas}) {
 		t.get = lookup{cas: cas, value: true, end: true}
 		t.enter(keys)
 		t.meter.End(session.Get)

@@ -24,6 +24,8 @@ type turn struct {
 	tok  [maxTokens]span
 	ntok int
 	line []byte // the command at hand, without its end
+
+	coming coming
 }
 
 // going is what a part of a turn returns when the turn goes on.
@@ -39,6 +41,7 @@ func (c *client) Step(in []byte, out *session.Out) (int, session.Next) {
 	t.client, t.in, t.pos, t.buf, t.big = c, in, 0, out.Buf, engine.Pinned{}
 	t.now, t.keys, t.bytes = c.env.Clock.Now(), session.Turn, session.TurnBytes
 	t.noreply, t.stacked, t.ntok = false, false, 0
+	t.coming.clear()
 	next := t.run()
 	out.Buf, out.Big = t.buf, t.big
 	n := t.pos
