@@ -67,7 +67,11 @@ type budget struct{ commands, bytes int }
 // Step works through what has arrived; see session.Session.
 func (c *conn) Step(in []byte, out *session.Out) (n int, next session.Next) {
 	b := budget{session.Turn, session.TurnBytes}
+	seen := 0
 	for {
+		if c.state == ready && n >= seen {
+			seen = n + c.foresee(in[n:])
+		}
 		used, next, on := c.advance(in[n:], out, &b)
 		n += used
 		switch {

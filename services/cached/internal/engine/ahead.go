@@ -61,27 +61,39 @@ func (a *Ahead) Fetch(s *Store) {
 	}
 }
 
-// fetchAhead reads the index's lines of some keys, then the beginnings of the items that these lead to. No read needs another's
-// outcome within each of its loops, so the processor does a dozen at a time.
+// fetchAhead reads the lines of the index for some keys, the second ones only for those that are not in the first, then the items that these lead
+// to. Within each of its loops no read needs another's outcome, so the processor does a dozen at a time.
 func (sh *shard) fetchAhead(a *Ahead, first uint8, next *chain) (sum uint64) {
 	if sh.index.cur.n == 0 {
 		return 0
 	}
 	var lines [AheadKeys]*line
 	var items [AheadKeys]uint32
-	n := 0
+	var tags [AheadKeys]uint8 // of keys that are not in their first line
+	n, found := 0, 0
 	for k := first; k != 0; k = next[k] {
-		l, _ := positions(a.hash[k-1])
-		lines[n] = sh.at(l)
+		pos, _ := positions(a.hash[k-1])
+		lines[n] = sh.at(pos)
 		sum += lines[n].tags8
 		n++
 	}
-	found := 0
-	n = 0
+	n, missed := 0, 0
 	for k := first; k != 0; k = next[k] {
-		l := lines[n]
+		l, hash := lines[n], a.hash[k-1]
 		n++
-		if i := l.candidate(tagOf(a.hash[k-1])); i < int(l.n) {
+		if i := l.candidate(tagOf(hash)); i < int(l.n) {
+			items[found] = l.item[i]
+			found++
+			continue
+		}
+		_, pos := positions(hash)
+		lines[missed] = sh.at(pos)
+		sum += lines[missed].tags8
+		tags[missed] = tagOf(hash)
+		missed++
+	}
+	for n, l := range lines[:missed] {
+		if i := l.candidate(tags[n]); i < int(l.n) {
 			items[found] = l.item[i]
 			found++
 		}

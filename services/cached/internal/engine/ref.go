@@ -108,9 +108,14 @@ func (r *Ref) Value() []byte { return r.sh.headValue(r.h) }
 
 // Use notes a read of the item: for eviction, LastAccess and Fetched.
 func (r *Ref) Use() {
+	// Most uses find both as they leave them; writing them all the same would make memory's caches carry each item back.
 	it := r.item()
-	it.Spare[atMarks] |= fetched
-	it.used = uint32(r.now)
+	if !it.is(fetched) {
+		it.Spare[atMarks] |= fetched
+	}
+	if now := uint32(r.now); it.used != now {
+		it.used = now
+	}
 	if !r.gone {
 		r.sh.policy.Hit(r.h, r.hash)
 		r.audit()

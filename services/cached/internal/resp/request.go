@@ -61,7 +61,7 @@ func (c *conn) judge(name []byte, count int, out *session.Out) {
 		out.Buf = redcon.AppendError(out.Buf, "NOAUTH Authentication required.")
 	case c.cmd.each != nil:
 		c.peer.Meter.Begin()
-		c.state, c.total, c.klen, c.fault = mapping, 0, 0, ""
+		c.state, c.total, c.klen, c.fault, c.seen = mapping, 0, 0, "", 0
 		if c.cmd.head != nil {
 			c.cmd.head(c, count-1, out)
 		}
@@ -203,6 +203,9 @@ func (c *conn) each(in []byte, out *session.Out, b *budget) (int, session.Next, 
 		c.done()
 		return 0, session.More, true
 	}
+	if c.seen <= 0 && !c.cmd.pairs {
+		c.seen = c.foresee(in)
+	}
 	length, n, bad := bulk(in, c.bulkMost(), !c.authed)
 	if bad != "" {
 		return c.protocolError(bad, out)
@@ -213,6 +216,7 @@ func (c *conn) each(in []byte, out *session.Out, b *budget) (int, session.Next, 
 		return 0, session.More, false
 	case len(in) >= whole:
 		c.left--
+		c.seen--
 		b.commands--
 		b.bytes -= length
 		c.cmd.each(c, in[n:n+length], true, out)

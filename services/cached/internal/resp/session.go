@@ -25,6 +25,7 @@ type conn struct {
 
 	cmd   *command // in hand
 	left  int      // arguments still to come
+	seen  int      // mapping: how many of them were foreseen
 	pos   int      // gathering: bytes of input looked at
 	spans []span   // gathering: arguments within those
 	keep  []byte   // arguments from before a value that was received on its own

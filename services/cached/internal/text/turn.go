@@ -26,6 +26,7 @@ type turn struct {
 	line []byte // the command at hand, without its end
 
 	coming coming
+	seen   int // position in the input up to which commands were foreseen
 }
 
 // going is what a part of a turn returns when the turn goes on.
@@ -42,6 +43,7 @@ func (c *client) Step(in []byte, out *session.Out) (int, session.Next) {
 	t.now, t.keys, t.bytes = c.env.Clock.Now(), session.Turn, session.TurnBytes
 	t.noreply, t.stacked, t.ntok = false, false, 0
 	t.coming.clear()
+	t.seen = 0
 	next := t.run()
 	out.Buf, out.Big = t.buf, t.big
 	n := t.pos
@@ -65,6 +67,9 @@ func (t *turn) run() session.Next {
 				return session.Yield
 			}
 			t.keys--
+			if t.pos >= t.seen {
+				t.foresee()
+			}
 			next = t.command()
 		case keys:
 			next = t.lookups()
