@@ -3,7 +3,7 @@ package engine
 import (
 	"math/bits"
 
-	"github.com/everup/everup/services/cached/internal/arena"
+	"github.com/everup/everup/services/cached/internal/prefetch"
 )
 
 // AheadKeys is how many keys an Ahead holds: enough that a shard has several of them, so few that all they touch stays in the
@@ -16,7 +16,6 @@ const AheadKeys = 64
 type Ahead struct {
 	n    int
 	hash [AheadKeys]uint64
-	sum  uint64 // of what Fetch read, which the compiler would else leave out
 }
 
 // Clear empties the list.
@@ -37,95 +36,90 @@ func (a *Ahead) Add(s *Store, key []byte) {
 // Lock is Store.Lock for the i-th key of the list, which must be key.
 func (a *Ahead) Lock(s *Store, i int, key []byte, now int64) Ref { return s.lock(key, a.hash[i], now) }
 
-// chain links the keys of an Ahead that belong to the same shard: an index counted from 1 for each, 0 at the end.
-type chain [AheadKeys + 1]uint8
-
-// Fetch brings what the look-ups of the keys will touch into the processor's caches. Each shard that has some of the keys is locked once, one at a time.
+// Fetch brings what the look-ups of the keys will touch into the processor's caches. It goes over the keys twice, first to the lines of the
+// index, then to the items that these lead to; each shard that has some of the keys is locked once in each, one at a time.
 func (a *Ahead) Fetch(s *Store) {
-	var first [maxShards]uint8
-	var next chain
+	order := a.byShard(s)
+	var sh *shard
+	for _, i := range order[:a.n] {
+		sh = s.change(sh, a.hash[i])
+		first, _ := positions(a.hash[i])
+		sh.fetchLine(first)
+	}
+	late := 0
+	for _, i := range order[:a.n] {
+		sh = s.change(sh, a.hash[i])
+		first, second := positions(a.hash[i])
+		if !sh.fetchItem(first, tagOf(a.hash[i])) {
+			sh.fetchLine(second)
+			order[late] = i
+			late++
+		}
+	}
+	for _, i := range order[:late] {
+		sh = s.change(sh, a.hash[i])
+		_, second := positions(a.hash[i])
+		sh.fetchItem(second, tagOf(a.hash[i]))
+	}
+	if sh != nil {
+		sh.mu.Unlock()
+	}
+}
+
+// byShard returns the indices of the keys, those of a shard one behind the other.
+func (a *Ahead) byShard(s *Store) (order [AheadKeys]uint8) {
+	var first [maxShards]uint8    // of each shard's keys, counted from 1
+	var next [AheadKeys + 1]uint8 // of the same shard, 0 at the end
 	for i := a.n; i > 0; i-- {
-		n := shardBits(a.hash[i-1]) >> s.shift
+		n := s.shardNumber(a.hash[i-1])
 		next[i], first[n] = first[n], uint8(i)
 	}
-	for i := range a.n {
-		n := shardBits(a.hash[i]) >> s.shift
-		if first[n] == 0 {
-			continue
+	done := 0
+	for _, hash := range a.hash[:a.n] {
+		n := s.shardNumber(hash)
+		for k := first[n]; k != 0; k = next[k] {
+			order[done] = k - 1
+			done++
 		}
-		sh := s.shards[n]
-		sh.mu.Lock()
-		a.sum += sh.fetchAhead(a, first[n], &next)
-		sh.mu.Unlock()
 		first[n] = 0
 	}
+	return order
 }
 
-// fetchAhead reads the lines of the index for some keys, the second ones only for those that are not in the first, then the items that these lead
-// to. Within each of its loops no read needs another's outcome, so the processor does a dozen at a time.
-func (sh *shard) fetchAhead(a *Ahead, first uint8, next *chain) (sum uint64) {
+// change returns the shard of a key, locked, instead of from, which was locked unless it is nil.
+func (s *Store) change(from *shard, hash uint64) *shard {
+	to := s.shard(hash)
+	if to == from {
+		return to
+	}
+	if from != nil {
+		from.mu.Unlock()
+	}
+	to.mu.Lock()
+	return to
+}
+
+// fetchLine fetches the line of a position.
+func (sh *shard) fetchLine(pos uint32) {
+	if sh.index.cur.n != 0 {
+		prefetch.Line(sh.at(pos))
+	}
+}
+
+// fetchItem fetches the beginning of the item that the line of a position seems to have for a key, by its tag. It reports whether there is one.
+func (sh *shard) fetchItem(pos uint32, tag uint8) bool {
 	if sh.index.cur.n == 0 {
-		return 0
+		return true
 	}
-	var lines [AheadKeys]*line
-	var items [AheadKeys]uint32
-	var tags [AheadKeys]uint8 // of keys that are not in their first line
-	n, found := 0, 0
-	for k := first; k != 0; k = next[k] {
-		pos, _ := positions(a.hash[k-1])
-		lines[n] = sh.at(pos)
-		sum += lines[n].tags8
-		n++
-	}
-	n, missed := 0, 0
-	for k := first; k != 0; k = next[k] {
-		l, hash := lines[n], a.hash[k-1]
-		n++
-		if i := l.candidate(tagOf(hash)); i < int(l.n) {
-			items[found] = l.item[i]
-			found++
-			continue
-		}
-		_, pos := positions(hash)
-		lines[missed] = sh.at(pos)
-		sum += lines[missed].tags8
-		tags[missed] = tagOf(hash)
-		missed++
-	}
-	for n, l := range lines[:missed] {
-		if i := l.candidate(tags[n]); i < int(l.n) {
-			items[found] = l.item[i]
-			found++
-		}
-	}
-	for _, h := range items[:found] {
-		sum += uint64(sh.item(h).vlen)
-	}
-	for _, h := range items[:found] {
-		sum += sh.sip(h)
-	}
-	return sum
-}
-
-// candidate is the first slot whose tag is t, and beyond the line's end if there is none.
-func (l *line) candidate(t uint8) int {
-	m, k := l.match(t)
+	l := sh.at(pos)
+	m, k := l.match(tag)
 	i := bits.TrailingZeros64(m) >> 3
 	if m == 0 {
 		i = bits.TrailingZeros32(k)>>3 + 8
 	}
-	return i
-}
-
-// aheadBytes is how much of an item Fetch reads; of a longer one the processor foresees the rest.
-const aheadBytes = 256
-
-// sip reads a byte of each cache line of the item at h.
-func (sh *shard) sip(h uint32) (sum uint64) {
-	it := sh.item(h)
-	end := min(it.keyAt()+it.klen()+int(it.vlen), aheadBytes)
-	for i := lineSize; i < end; i += lineSize {
-		sum += uint64(*arena.Field[byte](sh.a, h, i))
+	if i >= int(l.n) {
+		return false
 	}
-	return sum + uint64(*arena.Field[byte](sh.a, h, end-1))
+	prefetch.Lines(sh.item(l.item[i]))
+	return true
 }

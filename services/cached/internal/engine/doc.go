@@ -10,6 +10,8 @@
 // What one Ref does between the two is atomic. A Ref lives on the caller's stack, is used by one goroutine, and holds one
 // shard: lock no second key before Unlock, do no I/O and do not wait in between.
 //
+// A caller that knows several keys beforehand, of a multiget or a pipeline, puts them into an Ahead first, whose Fetch lets their look-ups wait for memory together.
+//
 // # Time
 //
 // Every call takes the time in Unix seconds. Expiry is checked at each look-up, so an expired item is never seen; a sweeper

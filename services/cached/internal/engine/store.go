@@ -152,7 +152,9 @@ func (s *Store) newPolicy() *evict.Policy[space] {
 }
 
 // shard is the shard of a key.
-func (s *Store) shard(hash uint64) *shard { return s.shards[shardBits(hash)>>s.shift] }
+func (s *Store) shard(hash uint64) *shard { return s.shards[s.shardNumber(hash)] }
+
+func (s *Store) shardNumber(hash uint64) uint64 { return shardBits(hash) >> s.shift }
 
 // scratch is where sh may put a header for a moment.
 func (s *Store) scratch(sh *shard) uint32 {
