@@ -39,6 +39,7 @@ type Options struct {
 	ServerCore int      // that the servers run on
 	LoadCore   int      // that this process runs on
 	Parts      []string // to run; empty: all
+	Loads      string   // a word in the names of the loads of speed to run; empty: all
 	Shm        string   // directory on tmpfs for the memory files of warm restarts
 }
 

@@ -6,6 +6,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/everup/everup/deploy/bench/cached/load"
 	"github.com/everup/everup/shared/labtest"
 )
@@ -32,6 +34,28 @@ func TestUnknownPart(t *testing.T) {
 	err := Run(t.Context(), new(strings.Builder), Options{Parts: []string{"speed", "sped"}})
 	if err == nil || !strings.Contains(err.Error(), `no part "sped"`) {
 		t.Error(err)
+	}
+}
+
+func TestChosenLoads(t *testing.T) {
+	f := func(word string, want ...string) {
+		t.Helper()
+		b := &bench{Options: Options{Loads: word}}
+		var got []string
+		for _, c := range b.chosen() {
+			for _, r := range c.rows {
+				got = append(got, c.network+" "+r.name)
+			}
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%q: %s", word, diff)
+		}
+	}
+	f("multiget", "tcp multiget of 100")
+	f("depth 16", "tcp depth 16", "unix depth 16", "tcp depth 16")
+	f("none such")
+	if n := len((&bench{}).chosen()); n != 3 {
+		t.Errorf("%d configs without a word, want all 3", n)
 	}
 }
 

@@ -3,6 +3,8 @@ package cached
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -70,6 +72,18 @@ func (b *bench) configs() []config {
 	}
 }
 
+// chosen are the configs with those loads that Options.Loads names.
+func (b *bench) chosen() []config {
+	var out []config
+	for _, c := range b.configs() {
+		c.rows = slices.DeleteFunc(c.rows, func(r speedRow) bool { return !strings.Contains(c.name+", "+r.name, b.Loads) })
+		if len(c.rows) > 0 {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
 func (b *bench) cpuBar(peer, subject []sample) {
 	cpu := func(s sample) float64 { return s.cpu }
 	r := mid(subject, cpu) / mid(peer, cpu)
@@ -95,7 +109,7 @@ func (b *bench) speed(ctx context.Context) error {
 		"op/s, CPU/op: keys set or asked for, and the server's user and system time for each; load: the same of the generator; busy: share of the time in which "+
 		"each ran (where neither ran all the time, others had the cores); in brackets smallest and largest.", b.speedKeys(), speedSize, pick(b, speedTime, speedTime/10)))
 	rows := [][]string{{"load", "server", "op/s", "ratio", "CPU/op", "ratio", "busy, server / load", "load CPU/op", "p50", "p99"}}
-	for _, c := range b.configs() {
+	for _, c := range b.chosen() {
 		samples := make([][2][]sample, len(c.rows))
 		run := func(n int) error { return b.speedRun(ctx, c, n, samples) }
 		if err := b.repeat(ctx, speedLimit*time.Duration(len(c.rows)), run); err != nil {

@@ -23,5 +23,6 @@ func cachedCommand() *cobra.Command {
 	f.IntVar(&o.LoadCore, "load-core", 1, "core that the load runs on")
 	f.StringVar(&o.Shm, "shm", "/dev/shm", "directory on tmpfs for memory files")
 	f.StringSliceVar(&o.Parts, "parts", nil, "parts to run, all without it: "+strings.Join(cached.Parts(), ", "))
+	f.StringVar(&o.Loads, "loads", "", "only the loads of speed with this in their name, such as multiget or depth 16")
 	return c
 }
