@@ -86,7 +86,6 @@ const (
 	slackShift = 3 // two bits: units of the chunk beyond what it needs
 	slackMask  = 3 << slackShift
 	arriving   = 1 << 5 // loose, and a Pending owns it
-	listed     = 1 << 6 // only while a file is read
 	coded      = 1 << 7 // the key was given in base64
 )
 

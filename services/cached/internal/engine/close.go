@@ -1,7 +1,9 @@
 package engine
 
 import (
+	"encoding/binary"
 	"fmt"
+	"runtime"
 
 	"github.com/zeebo/xxh3"
 )
@@ -35,9 +37,10 @@ func (s *Store) save() error {
 	p.discard(p.warm)
 	p.warm = nil
 	t := tables{pages: make([]pageImage, p.high), shards: make([]shardImage, len(s.shards))}
-	if err := parallel(len(s.shards), func(i int) error { s.shards[i].image(&t.shards[i]); return nil }); err != nil {
-		return err
+	for i, sh := range s.shards {
+		sh.image(&t.shards[i])
 	}
+	s.listItems(t.shards)
 	err := parallel(int(p.high), func(i int) error {
 		if g := p.table[i]; g.kind != pageFree {
 			sum := xxh3.Hash(s.space.a.Bytes(uint32(i)<<(p.shift-s.unitShift()), 0, int(p.bytes())))
@@ -106,9 +109,54 @@ func (sh *shard) anyFixed() (found uint32) {
 func (sh *shard) image(im *shardImage) {
 	x := &sh.index
 	*im = shardImage{curN: x.cur.n, nextN: x.next.n, front: x.front, cur: x.cur.dir, next: x.next.dir, items: uint32(x.items)}
-	im.order = make([]uint32, 0, x.items)
-	sh.policy.Each(func(h uint32) { im.order = append(im.order, h) })
 	im.policy = sh.policy.AppendState(nil)
+}
+
+// listItems fills in the order of all shards' items. A link can be followed only when the item before it has come from memory; so each
+// processor follows the queues of several shards, from both ends, at the same time.
+func (s *Store) listItems(to []shardImage) {
+	groups := min(runtime.GOMAXPROCS(0), len(to))
+	_ = parallel(groups, func(g int) error {
+		var all []lister
+		for i := g * len(to) / groups; i < (g+1)*len(to)/groups; i++ {
+			for q, e := range s.shards[i].policy.Ends() {
+				to[i].order[q] = make([]byte, 4*e.Items)
+				all = append(all, lister{space: s.space, front: e.Tail, back: e.Head, left: to[i].order[q]})
+			}
+		}
+		for busy := true; busy; {
+			busy = false
+			for i := range all {
+				busy = all[i].step() || busy
+			}
+		}
+		return nil
+	})
+}
+
+// lister lists a queue from both ends.
+type lister struct {
+	space
+	front, back uint32 // next items
+	left        []byte // of the list
+}
+
+// step lists an item at each end; false when all are listed.
+func (l *lister) step() bool {
+	n := len(l.left)
+	if n == 0 {
+		return false
+	}
+	binary.LittleEndian.PutUint32(l.left, l.front)
+	l.front = l.Node(l.front).Next
+	if n == 4 {
+		l.left = nil
+		return true
+	}
+	binary.LittleEndian.PutUint32(l.left[n-4:], l.back)
+	l.back = l.Node(l.back).Prev
+	l.left = l.left[4 : n-4]
+	return true
 }
 
 // unitShift is the shift of the unit of handles.

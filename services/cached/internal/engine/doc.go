@@ -51,6 +51,6 @@
 // # Files
 //
 // With Options.File the pages lie in a file on a tmpfs, and Close adds what is not in them: what each page is, checksums, the policy's order. New checks
-// all of it and every handle before it follows it, and begins empty when anything is wrong, saying why in Recovery. While a store is open its file is marked as
+// all of it, reading each page once and in order, every handle before it follows it, and begins empty when anything is wrong, saying why in Recovery. While a store is open its file is marked as
 // not closed, so that what a killed process leaves is never used.
 package engine

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/everup/everup/services/cached/internal/arena"
+	"github.com/everup/everup/services/cached/internal/evict"
 	"github.com/zeebo/xxh3"
 )
 
@@ -13,7 +14,7 @@ import (
 // tables: what each page is, with its checksum, and each shard's index and policy. All numbers are little-endian.
 
 // imageVersion changes with anything that a file of an older version would get wrong: the layout of chunks, lines and tables.
-const imageVersion = 1
+const imageVersion = 2
 
 var imageMagic = [8]byte{'e', 'v', 'e', 'r', 'u', 'p', 'C', 0}
 
@@ -101,17 +102,20 @@ type pageImage struct {
 	sum   uint64
 }
 
+// pageImageSize is a pageImage in the file.
+const pageImageSize = 1 + 2 + 8
+
 type shardImage struct {
 	curN, nextN, front uint32
 	cur, next          []uint32
 	items              uint32
-	order              []uint32 // items in the policy's order
-	policy             []byte   // what else it keeps
+	order              [evict.Queues][]byte // items in the policy's queues, oldest first, four bytes each
+	policy             []byte               // what else it keeps
 }
 
 func (t *tables) encode() []byte {
 	le := binary.LittleEndian
-	var p []byte
+	p := make([]byte, 0, t.size())
 	for _, g := range t.pages {
 		p = append(p, g.kind)
 		p = le.AppendUint16(p, g.owner)
@@ -123,11 +127,25 @@ func (t *tables) encode() []byte {
 		}
 		p = appendWords(p, s.cur)
 		p = appendWords(p, s.next)
-		p = appendWords(p, s.order)
+		for _, o := range s.order {
+			p = append(le.AppendUint32(p, uint32(len(o)/4)), o...)
+		}
 		p = le.AppendUint64(p, uint64(len(s.policy)))
 		p = append(p, s.policy...)
 	}
 	return p
+}
+
+// size is the number of bytes of the encoded tables.
+func (t *tables) size() int {
+	n := pageImageSize * len(t.pages)
+	for _, s := range t.shards {
+		n += 4*6 + 4*len(s.cur) + 4*len(s.next) + 8 + len(s.policy)
+		for _, o := range s.order {
+			n += 4 + len(o)
+		}
+	}
+	return n
 }
 
 func appendWords(p []byte, words []uint32) []byte {
@@ -174,14 +192,14 @@ func (r *reader) words(most uint64) []uint32 {
 	return w
 }
 
-// decodeTables reads the tables of a store that b describes. Page numbers in them are below b.high; nothing else is checked.
+// decodeTables reads the tables of a store that b describes. Page numbers in them are below b.high; nothing else is checked. Long parts stay in p.
 func decodeTables(p []byte, b *superblock) (*tables, error) {
 	if uint64(len(p)) != b.tables || xxh3.Hash(p) != b.sum {
 		return nil, errors.New("tables damaged")
 	}
 	r := reader{p: p}
 	t := &tables{}
-	if uint64(b.high)*11 > uint64(len(p)) {
+	if uint64(b.high)*pageImageSize > uint64(len(p)) {
 		return nil, errors.New("tables too short")
 	}
 	t.pages = make([]pageImage, b.high)
@@ -192,7 +210,9 @@ func decodeTables(p []byte, b *superblock) (*tables, error) {
 		s := shardImage{curN: uint32(r.uint(4)), nextN: uint32(r.uint(4)), front: uint32(r.uint(4)), items: uint32(r.uint(4))}
 		s.cur = r.words(uint64(b.high))
 		s.next = r.words(uint64(b.high))
-		s.order = r.words(uint64(s.items))
+		for q := range s.order {
+			s.order[q] = r.take(4 * r.uint(4))
+		}
 		s.policy = r.take(r.uint(8))
 		t.shards = append(t.shards, s)
 	}

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 
 	"github.com/everup/everup/services/cached/internal/arena"
+	"github.com/everup/everup/services/cached/internal/evict"
 	"github.com/zeebo/xxh3"
 )
 
@@ -143,224 +144,79 @@ func (p *pool) adoptImage(t *tables) {
 	p.adjust()
 }
 
-// restore makes the shard that an image describes.
+// restore makes the shard that an image describes. It reads each page once and in order, first those of the index: then all of it is close by
+// when the items are looked up there.
 func (sh *shard) restore(t *tables, im *shardImage) error {
 	sh.index = index{cur: table{im.curN, im.cur}, next: table{im.nextN, im.next}, front: im.front, items: int(im.items)}
-	var c census
-	for i := range t.pages {
-		n := uint32(i)
-		if t.pages[i].kind == pageFree || t.pages[i].owner != sh.owner {
-			continue
-		}
-		if xxh3.Hash(sh.a.Bytes(n<<sh.pageBits, 0, int(sh.pool.bytes()))) != t.pages[i].sum {
-			return fmt.Errorf("page %d damaged", n)
-		}
-		sh.owns.Add(1)
-		if t.pages[i].kind == pageIndex {
-			sh.pool.table[n] = page{kind: pageIndex, owner: sh.owner, soonest: never32}
-			sh.tablePages++
-			continue
-		}
-		if err := sh.restorePage(n, &c); err != nil {
-			return err
-		}
+	if err := sh.eachPage(t, pageIndex, sh.restoreIndexPage); err != nil {
+		return err
 	}
-	if err := sh.restoreIndex(&c); err != nil {
+	if err := sh.countIndex(); err != nil {
+		return err
+	}
+	c := census{shard: sh, roll: evict.NewRoll()}
+	if err := sh.eachPage(t, pageItems, c.page); err != nil {
+		return err
+	}
+	if err := c.finish(); err != nil {
 		return err
 	}
 	sh.budget()
-	if err := sh.restorePolicy(im); err != nil {
+	if err := sh.policy.LoadState(im.policy); err != nil {
+		return err
+	}
+	for q, o := range im.order {
+		c.roll.List(q, o)
+	}
+	if err := sh.policy.Adopt(c.roll); err != nil {
 		return err
 	}
 	sh.audit()
 	return nil
 }
 
-// census counts what the pages hold, to be compared with what the index leads to.
-type census struct{ items, pieces int }
-
-var errChunk = errors.New("a chunk is malformed")
-
-// restorePage walks a page of items, checks each chunk and lists the free ones.
-func (sh *shard) restorePage(n uint32, c *census) error {
-	pg := &sh.pool.table[n]
-	*pg = page{kind: pageItems, owner: sh.owner, soonest: never32}
-	sh.pages++
-	sh.enter(n, 0)
-	base := n << sh.pageBits
-	prev := uint8(kindItem)
-	for h := base; h <= base+sh.mask; {
-		units, ok := sh.sound(h)
-		shape := sh.shape(h)
-		if !ok || (shape&before != 0) != (prev == kindFree) {
-			return errChunk
+// eachPage calls f with the shard's pages of a kind, once their checksums were found right.
+func (sh *shard) eachPage(t *tables, kind uint8, f func(n uint32) error) error {
+	for i := range t.pages {
+		if t.pages[i].kind != kind || t.pages[i].owner != sh.owner {
+			continue
 		}
-		switch prev = shape & kindMask; prev {
-		case kindFree:
-			sh.list(h, units)
-			sh.count(h, int(units))
-		case kindItem:
-			c.items++
-			sh.item(h).mark(arriving, true) // until the index leads here
-			sh.soon(h)
-		case kindPiece:
-			c.pieces++
+		n := uint32(i)
+		if xxh3.Hash(sh.a.Bytes(n<<sh.pageBits, 0, int(sh.pool.bytes()))) != t.pages[i].sum {
+			return fmt.Errorf("page %d damaged", n)
 		}
-		h += units
+		sh.owns.Add(1)
+		if err := f(n); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
-// sound reports whether the chunk at h can be what it says and ends on its page, and its size.
-func (sh *shard) sound(h uint32) (units uint32, ok bool) {
-	left := sh.mask + 1 - h&sh.mask
-	shape := sh.shape(h)
-	it := sh.item(h)
-	room := int(left) * int(sh.unit)
-	switch shape & kindMask {
-	case kindFree:
-		units = sh.chunk(h).size
-		ok = units >= sh.least && units <= left && *arena.Field[uint32](sh.a, h, int(units*sh.unit)-4) == units
-		return units, ok && shape&^before == kindFree
-	case kindItem:
-		if room < it.keyAt() || it.klen() < 1 || it.klen() > MaxKey || shape&loose != 0 {
-			return 0, false
-		}
-		if shape&isLong != 0 && sh.long(h).pins != 0 {
-			return 0, false
-		}
-	case kindPiece:
-		if room < pieceSize || sh.piece(h).vlen > uint32(room) {
-			return 0, false
-		}
-	default:
-		return 0, false
-	}
-	units = sh.units(h)
-	return units, units <= left
+func (sh *shard) restoreIndexPage(n uint32) error {
+	sh.pool.table[n] = page{kind: pageIndex, owner: sh.owner, soonest: never32}
+	sh.tablePages++
+	return nil
 }
 
-// known reports whether h may be followed: it lies on one of the shard's pages of items, with room for a header behind it.
-func (sh *shard) known(h uint32) bool {
-	n := h >> sh.pageBits
-	if n == 0 || n >= sh.pool.high {
-		return false
-	}
-	pg := &sh.pool.table[n]
-	return pg.kind == pageItems && pg.owner == sh.owner && (sh.mask+1-h&sh.mask)*sh.unit >= headerSize
-}
-
-// restoreIndex follows every entry of the index and counts what it finds.
-func (sh *shard) restoreIndex(c *census) error {
+// countIndex checks that every line can be read and that together they hold as many items as the tables say.
+func (sh *shard) countIndex() error {
 	x := &sh.index
 	n := 0
-	look := func(l *line) error {
-		if l.n > lineSlots {
-			return errors.New("a line of the index is malformed")
-		}
+	count := func(t *table, i uint32) bool {
+		l := sh.line(t, i)
 		n += int(l.n)
-		for _, h := range l.item[:l.n] {
-			if !sh.known(h) {
-				return errors.New("the index leads astray")
-			}
-		}
-		sh.fetch(l)
-		for i := range int(l.n) {
-			if err := sh.restoreItem(l, i, c); err != nil {
-				return err
-			}
-		}
-		return nil
+		return l.n <= lineSlots
 	}
+	ok := true
 	for i := x.front; i < x.cur.n; i++ {
-		if err := look(sh.line(&x.cur, i)); err != nil {
-			return err
-		}
+		ok = count(&x.cur, i) && ok
 	}
 	for i := range uint32(len(x.next.dir)) * sh.linesPerPage() {
-		if err := look(sh.line(&x.next, i)); err != nil {
-			return err
-		}
+		ok = count(&x.next, i) && ok
 	}
-	if n != x.items || c.items != 0 || c.pieces != 0 {
-		return errors.New("index and pages do not agree")
-	}
-	return nil
-}
-
-// restoreItem checks the item in slot i of l: that it is one that the walk has met, once, under its own key, and its pieces.
-func (sh *shard) restoreItem(l *line, i int, c *census) error {
-	h := l.item[i]
-	if sh.kind(h) != kindItem {
-		return errChunk
-	}
-	if _, ok := sh.sound(h); !ok || !sh.item(h).is(arriving) {
-		return errChunk
-	}
-	sh.item(h).mark(arriving, false)
-	sh.item(h).mark(listed, true) // until the policy has it
-	hash := sh.Hash(h)
-	first, second := positions(hash)
-	if sh.at(first) != l && sh.at(second) != l || l.tag(i) != tagOf(hash) || sh.store.shard(hash) != sh {
-		return errors.New("an item is not where its key belongs")
-	}
-	c.items--
-	if sh.item(h).has(isLong) {
-		if err := sh.restoreLong(h, c); err != nil {
-			return err
-		}
-	}
-	sh.account(h, 1)
-	return nil
-}
-
-func (sh *shard) restoreLong(h uint32, c *census) error {
-	l := sh.long(h)
-	total, weight, prev := uint64(sh.item(h).vlen), sh.net(h), h
-	for p := l.first; p != 0; p = sh.piece(p).Next {
-		if c.pieces == 0 || !sh.known(p) || sh.kind(p) != kindPiece {
-			return errChunk
-		}
-		q := sh.piece(p)
-		if _, ok := sh.sound(p); !ok || q.item != h || q.Prev != prev {
-			return errChunk
-		}
-		c.pieces--
-		total += uint64(q.vlen)
-		weight += sh.net(p)
-		prev = p
-	}
-	if total != uint64(l.total) || weight != l.weight {
-		return errChunk
-	}
-	return nil
-}
-
-// restorePolicy rebuilds the policy: its tables, then its queues, whose order is listed beside the nodes and not trusted to their links.
-func (sh *shard) restorePolicy(im *shardImage) error {
-	if len(im.order) != sh.index.items {
-		return errors.New("the order of the items is malformed")
-	}
-	if err := sh.policy.LoadState(im.policy); err != nil {
-		return err
-	}
-	for left := im.order; len(left) > 0; {
-		l := line{n: uint8(min(len(left), lineSlots))}
-		copy(l.item[:], left)
-		left = left[l.n:]
-		for _, h := range l.item[:l.n] {
-			if !sh.known(h) {
-				return errChunk
-			}
-		}
-		sh.fetch(&l)
-		for _, h := range l.item[:l.n] {
-			if sh.kind(h) != kindItem || !sh.item(h).is(listed) {
-				return errChunk
-			}
-			sh.item(h).mark(listed, false)
-			sh.policy.Adopt(h)
-		}
+	if !ok || n != x.items {
+		return errors.New("the index is malformed")
 	}
 	return nil
 }

@@ -272,7 +272,7 @@ func inUse(b *superblock, image []byte, at int) bool {
 	case n >= int(b.high):
 		return true
 	}
-	return image[int(b.high)<<b.pageShift+11*n] != pageFree
+	return image[int(b.high)<<b.pageShift+pageImageSize*n] != pageFree
 }
 
 // FuzzImage damages a closed store's file and makes all checksums fit again, so that what guards memory is the checks of bounds and structure.

@@ -5,30 +5,12 @@ import (
 	"errors"
 )
 
-// A policy may go on in another process: the items keep their nodes, [Policy.Each] lists them, [Policy.AppendState] writes the rest. There
-// [Policy.LoadState] reads it into a new policy, and [Policy.Adopt] takes the items in, in the order of Each. The Advisor begins anew.
+// A policy may go on in another process: the items keep their nodes, [Policy.Ends] and the nodes' links list them, [Policy.AppendState] writes the rest. There
+// [Policy.LoadState] reads it into a new policy, and [Policy.Adopt] takes in the items that a [Roll] has checked. The Advisor begins anew.
 
 // Reset forgets all items and ghosts, as after a flush. What the Advisor knows stays.
 func (p *Policy[S]) Reset() {
 	p.core = newCore(p.core.space, p.core.capacity, p.core.mode)
-}
-
-// Each calls f with every item, those of a queue from the oldest to the youngest.
-func (p *Policy[S]) Each(f func(h uint32)) {
-	for _, h := range []uint32{p.core.main.tail, p.core.window.tail} {
-		for ; h != 0; h = p.core.space.Node(h).Next {
-			f(h)
-		}
-	}
-}
-
-// Adopt takes in an item whose node's state is that of a policy whose state was loaded. It is no use.
-func (p *Policy[S]) Adopt(h uint32) {
-	q := &p.core.window
-	if p.core.space.Node(h).State&stateMain != 0 {
-		q = &p.core.main
-	}
-	pushHead(p.core.space, q, h)
 }
 
 // stateVersion changes with the layout of what AppendState writes and with the meaning of a node's state.

@@ -1,6 +1,7 @@
 package evict
 
 import (
+	"encoding/binary"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -31,8 +32,7 @@ func TestKeep(t *testing.T) {
 	for range 20 * n {
 		step(p, rnd)
 	}
-	var order []uint32
-	p.Each(func(h uint32) { order = append(order, h) })
+	roll, items := roll(p)
 	state := p.AppendState(nil)
 	nodes := slices.Clone(a.nodes)
 	want := drain(p)
@@ -44,18 +44,18 @@ func TestKeep(t *testing.T) {
 	if err := q.LoadState(state); err != nil {
 		t.Fatal(err)
 	}
-	for _, h := range order {
-		q.Adopt(h)
+	if err := q.Adopt(roll); err != nil {
+		t.Fatal(err)
 	}
 	mustCheck(t, &q.core)
-	if q.Len() != len(order) || q.Len() != len(in) || q.Bytes() == 0 {
+	if q.Len() != items || q.Len() != len(in) || q.Bytes() == 0 {
 		t.Errorf("%d items of %d, %d bytes of ghosts", q.Len(), len(in), q.Bytes())
 	}
 	if string(q.AppendState(nil)) != string(state) {
 		t.Error("the state written again differs")
 	}
-	if len(want) != len(order) || !slices.Equal(drain(q), want) {
-		t.Errorf("other victims, or not all: %d of %d items", len(want), len(order))
+	if len(want) != items || !slices.Equal(drain(q), want) {
+		t.Errorf("other victims, or not all: %d of %d items", len(want), items)
 	}
 	q.Reset()
 	if q.Len() != 0 || q.Weight() != 0 || q.Bytes() != 0 || q.Victim() != 0 {
@@ -93,13 +93,86 @@ func FuzzLoadState(f *testing.F) {
 	})
 }
 
+// lists are the handles in the queues of a policy, as List takes them.
+func lists(p *Policy[*arena]) (out [Queues][]byte) {
+	for q, e := range p.Ends() {
+		for h := e.Tail; h != 0; h = p.core.space.Node(h).Next {
+			out[q] = binary.LittleEndian.AppendUint32(out[q], h)
+		}
+	}
+	return out
+}
+
+// roll is a Roll of all items of a policy, and their number.
+func roll(p *Policy[*arena]) (r *Roll, items int) {
+	r = NewRoll()
+	for q, l := range lists(p) {
+		r.List(q, l)
+		for ; len(l) > 0; l = l[4:] {
+			h := binary.LittleEndian.Uint32(l)
+			r.Meet(h, p.core.space.Node(h), p.core.space.Weight(h))
+			items++
+		}
+	}
+	return r, items
+}
+
+// TestRollRefuses: a policy takes over no items whose nodes say anything else than the lists.
+func TestRollRefuses(t *testing.T) {
+	const n = 100
+	f := func(name string, wantErr bool, spoil func(a *arena, l *[Queues][]byte)) {
+		t.Run(name, func(t *testing.T) {
+			a := newArena(n + 1)
+			p := New(a, Options{Capacity: n})
+			for h := uint32(1); h <= n; h++ {
+				p.Admit(h, a.hashes[h])
+			}
+			l := lists(p)
+			spoil(a, &l)
+			r := NewRoll()
+			for h := uint32(1); h <= n; h++ {
+				r.Meet(h, a.Node(h), a.Weight(h))
+			}
+			for q := range l {
+				r.List(q, l[q])
+			}
+			if err := New(a, Options{Capacity: n}).Adopt(r); (err != nil) != wantErr {
+				t.Errorf("%v", err)
+			}
+		})
+	}
+	swap := func(b []byte, i, j int) {
+		for k := range 4 {
+			b[4*i+k], b[4*j+k] = b[4*j+k], b[4*i+k]
+		}
+	}
+	f("nothing", false, func(*arena, *[Queues][]byte) {})
+	f("other order", true, func(_ *arena, l *[Queues][]byte) { swap(l[1], 3, 4) })
+	f("item left out", true, func(_ *arena, l *[Queues][]byte) { l[0] = l[0][4:] })
+	f("item twice", true, func(_ *arena, l *[Queues][]byte) { copy(l[1][4:], l[1][:4]) })
+	f("item that is none", true, func(_ *arena, l *[Queues][]byte) {
+		l[0] = binary.LittleEndian.AppendUint32(l[0], n+1)
+	})
+	f("no list", true, func(_ *arena, l *[Queues][]byte) { l[0], l[1] = nil, nil })
+	f("queues exchanged", true, func(_ *arena, l *[Queues][]byte) { l[0], l[1] = l[1], l[0] })
+	f("next", true, func(a *arena, _ *[Queues][]byte) { a.Node(7).Next++ })
+	f("previous", true, func(a *arena, _ *[Queues][]byte) { a.Node(7).Prev++ })
+	f("queue of an item", true, func(a *arena, _ *[Queues][]byte) { a.Node(7).State ^= stateMain })
+	f("ring", true, func(a *arena, l *[Queues][]byte) { // of the items from the third on, without them in the list; every link has one back
+		first, last := binary.LittleEndian.Uint32(l[1][8:]), binary.LittleEndian.Uint32(l[1][len(l[1])-4:])
+		a.Node(a.Node(first).Prev).Next = 0
+		a.Node(first).Prev, a.Node(last).Next = last, first
+		l[1] = l[1][:8]
+	})
+}
+
 // TestHitsThinTheSample: a policy that goes on with a store's items sees hits before it sees a store; the shadows must stay as small as ever.
 func TestHitsThinTheSample(t *testing.T) {
 	const n = 20 * shadowItems
 	a := newArena(n)
 	p := New(a, Options{Capacity: 2 * n})
 	for h := uint32(1); h <= n; h++ {
-		p.Adopt(h)
+		pushHead(a, &p.core.window, h)
 	}
 	for h := uint32(1); h <= n; h++ {
 		p.Hit(h, a.hashes[h])
