@@ -4,8 +4,9 @@ import "math/bits"
 
 // inquiry asks whether the index leads to an item.
 type inquiry struct {
-	hash uint64
+	hash uint64 // of its key
 	h    uint32
+	pos  uint32 // where it is looked for
 }
 
 // inquiries are inquiries that wait until there are many. They are made in the order of the index: a line that is somewhere in a large index costs
@@ -28,17 +29,22 @@ func (q *inquiries) add(i inquiry) {
 	q.n++
 }
 
-// each looks for all items in the lines of sh's index that position says, and calls absent for those that are not there.
-func (q *inquiries) each(sh *shard, position func(hash uint64) uint32, absent func(inquiry) error) error {
-	if q.n > 0 && sh.index.cur.n == 0 {
+// each looks for all items in the lines of sh's index and calls absent for those that are not there.
+func (q *inquiries) each(sh *shard, absent func(inquiry) error) error {
+	x := &sh.index
+	if q.n > 0 && x.cur.n == 0 {
 		return errIndex
 	}
-	q.sort(position)
+	q.sort()
 	for left := q.sorted[:q.n]; len(left) > 0; {
 		some := left[:min(len(left), inquiryStep)]
 		left = left[len(some):]
 		for i := range some {
-			q.lines[i] = sh.at(position(some[i].hash))
+			if x.front == 0 {
+				q.lines[i] = sh.line(&x.cur, scale(some[i].pos, x.cur.n))
+			} else {
+				q.lines[i] = sh.at(some[i].pos)
+			}
 		}
 		sum := uint64(0)
 		for _, l := range q.lines[:len(some)] {
@@ -75,10 +81,10 @@ func (l *line) holds(h uint32, tag uint8) bool {
 }
 
 // sort brings the inquiries into the order of the upper bits of their positions.
-func (q *inquiries) sort(position func(hash uint64) uint32) {
+func (q *inquiries) sort() {
 	var at [256]uint32
 	for i := range q.list[:q.n] {
-		at[position(q.list[i].hash)>>24]++
+		at[q.list[i].pos>>24]++
 	}
 	sum := uint32(0)
 	for i, n := range at {
@@ -86,8 +92,8 @@ func (q *inquiries) sort(position func(hash uint64) uint32) {
 		sum += n
 	}
 	for i := range q.list[:q.n] {
-		to := &at[position(q.list[i].hash)>>24]
-		q.sorted[*to] = q.list[i]
+		to := &at[q.list[i].pos>>24]
+		q.sorted[*to%inquiryBatch] = q.list[i]
 		*to++
 	}
 }
