@@ -45,6 +45,8 @@ func (m *Manager) say(id, title string, l health.Level, detail, hint string) {
 
 // healthOf sets the items of a VIP.
 func (m *Manager) healthOf(name string) {
+	m.healthMu.Lock()
+	defer m.healthMu.Unlock()
 	released, is := m.keeper.released()[name]
 	m.mu.Lock()
 	v := m.vips[name]
@@ -83,6 +85,8 @@ func orUnknown(s string) string {
 
 // healthOfChild sets the item of the child.
 func (m *Manager) healthOfChild() {
+	m.healthMu.Lock()
+	defer m.healthMu.Unlock()
 	wanted := m.wanted()
 	m.mu.Lock()
 	running, hello, err, left := m.proc != nil, m.hello, m.lastErr, m.left

@@ -72,6 +72,7 @@ type Manager struct {
 	wake     chan struct{} // holds a token when the supervisor is to look again whether a child is wanted
 
 	reloadMu sync.Mutex // one reload at a time; taken before mu
+	healthMu sync.Mutex // held while health items are set, so that the last to look is the last to set; taken before mu
 
 	mu        sync.Mutex // guards what follows; nothing that may block is done under it
 	cfg       Config
@@ -204,6 +205,7 @@ func (m *Manager) swapLocked(cfg Config, id uint64) (gone []string) {
 		if cfg[conf.Name(name)] == nil {
 			gone = append(gone, name)
 			delete(m.vips, name)
+			m.met.forget(name)
 		}
 	}
 	m.adjustVIPs(cfg)
@@ -227,8 +229,9 @@ func (m *Manager) adjustVIPs(cfg Config) {
 // forget drops what is kept of VIPs that are no more.
 func (m *Manager) forget(vips []string) {
 	m.keeper.resume(vips)
+	m.healthMu.Lock()
+	defer m.healthMu.Unlock()
 	for _, name := range vips {
-		m.met.forget(name)
 		for _, id := range itemsOf(name) {
 			m.env.Health.Remove(id)
 		}

@@ -120,18 +120,20 @@ func TestTracking(t *testing.T) {
 		r.Ready()
 		env := " EVERUP_INTERFACE=eth0 EVERUP_PRIORITY=%P EVERUP_ADDRESSES=10.0.0.5/24"
 		run := func(cmd, state, cause, priority string) string {
-			return "run " + cmd + " EVERUP_VIP=web EVERUP_STATE=" + state + " EVERUP_CAUSE=" + cause + strings.ReplaceAll(env, "%P", priority)
+			return cmd + " EVERUP_VIP=web EVERUP_STATE=" + state + " EVERUP_CAUSE=" + cause + strings.ReplaceAll(env, "%P", priority)
 		}
 		waitInBubble(time.Second)
 		r.take()
+		r.commands.take()
 		r.Set("backends", 0)
-		r.says(time.Second, "vip-fault vip/web active→fault fault", run("/bin/tell x", "fault", "fault", "100"), run("/bin/down", "fault", "fault", "100"))
+		r.says(time.Second, "vip-fault vip/web active→fault fault")
+		r.ran(run("/bin/tell x", "fault", "fault", "100"), run("/bin/down", "fault", "fault", "100"))
 		r.states("web fault, backends is 0, less than 1")
 		r.shows("vip.web.fault fail backends is 0, less than 1")
 		r.Set("load", 30)
 		r.Set("backends", 1)
-		r.says(time.Second, "vip-backup vip/web fault→backup startup", "vip-active vip/web backup→active down_timer",
-			run("/bin/tell x", "backup", "startup", "100"), run("/bin/tell x", "active", "down_timer", "100"))
+		r.says(time.Second, "vip-backup vip/web fault→backup startup", "vip-active vip/web backup→active down_timer")
+		r.ran(run("/bin/tell x", "backup", "startup", "100"), run("/bin/tell x", "active", "down_timer", "100"))
 		r.states("web active, priority 70 of 100")
 		r.shows()
 		if got := r.metric("vip_transitions_total"); got != `vip_transitions_total{vip="web",state="active"} 2; vip_transitions_total{vip="web",state="backup"} 2; vip_transitions_total{vip="web",state="fault"} 1` {

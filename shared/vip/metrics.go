@@ -67,16 +67,17 @@ func (m *metrics) newChild() {
 	m.lastLost = 0
 }
 
-// take adds what the counters have grown by.
-func (m *metrics) take(s *wire.Snapshot) {
+// take adds what the counters of VIPs that are known have grown by. A snapshot may be of an earlier plan.
+func (m *metrics) take(s *wire.Snapshot, known func(vip string) bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.lost.Add(grown(s.Lost, m.lastLost))
 	m.lastLost = s.Lost
 	for i := range s.Groups {
 		for k := range s.Groups[i].Routers {
-			r := &s.Groups[i].Routers[k]
-			m.takeRouter(seriesKey{r.Vip, strconv.Itoa(r.Family)}, r.Counters)
+			if r := &s.Groups[i].Routers[k]; known(r.Vip) {
+				m.takeRouter(seriesKey{r.Vip, strconv.Itoa(r.Family)}, r.Counters)
+			}
 		}
 	}
 }

@@ -110,8 +110,8 @@ func (m *Manager) onSnapshot(s *wire.Snapshot) {
 	}
 	prune := m.pruneLocked(s)
 	names := m.namesLocked()
+	m.met.take(s, func(vip string) bool { return m.vips[vip] != nil })
 	m.mu.Unlock()
-	m.met.take(s)
 	for _, st := range steps {
 		m.announce(st.notice, st.change)
 	}

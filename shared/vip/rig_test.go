@@ -57,14 +57,15 @@ func (r *recorder) take() []string {
 // rig is a Manager whose children are fakes.
 type rig struct {
 	*Manager
-	recorder
-	t       *testing.T
-	dir     *state.Dir
-	env     Env
-	peer    bool                                           // of the next child
-	starter func(got func(*wire.Message)) (process, error) // nil: a fakeProcess
-	end     func()
-	log     *lockedLog
+	recorder // of events
+	commands recorder
+	t        *testing.T
+	dir      *state.Dir
+	env      Env
+	peer     bool                                           // of the next child
+	starter  func(got func(*wire.Message)) (process, error) // nil: a fakeProcess
+	end      func()
+	log      *lockedLog
 
 	mu    sync.Mutex
 	procs []*fakeProcess
@@ -150,7 +151,7 @@ func (r *rig) make(cfg Config) {
 	m.notifier = notify.New(notify.Options{
 		Log: zerolog.Nop(), Ran: m.met.notifyRan, Failed: m.met.notifyFailed, Dropped: m.met.notifyDropped,
 		Exec: func(_ context.Context, c notify.Command) (string, error) {
-			r.note("run %s", strings.Join(append(c.Args, c.Env...), " "))
+			r.commands.note("%s", strings.Join(append(c.Args, c.Env...), " "))
 			return "", nil
 		},
 	})
@@ -228,6 +229,14 @@ func (r *rig) says(d time.Duration, want ...string) {
 	waitInBubble(d)
 	if diff := cmp.Diff(want, r.take()); diff != "" {
 		r.t.Errorf("said: -want +got:\n%s", diff)
+	}
+}
+
+// ran compares the commands that ran since.
+func (r *rig) ran(want ...string) {
+	r.t.Helper()
+	if diff := cmp.Diff(want, r.commands.take()); diff != "" {
+		r.t.Errorf("ran: -want +got:\n%s", diff)
 	}
 }
 

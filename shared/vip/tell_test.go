@@ -89,6 +89,7 @@ func TestReasserted(t *testing.T) {
 		r.Ready()
 		waitInBubble(time.Second)
 		r.take()
+		r.commands.take()
 		tell := func(kind wire.TellKind, vip string) {
 			r.as(func(h *fakeHolder) {
 				h.emit(&wire.Message{Tell: &wire.Tell{Kind: kind, Vip: vip, Family: 4, Peer: netip.MustParseAddr("10.0.0.2"), Late: time.Second}})
@@ -96,8 +97,8 @@ func TestReasserted(t *testing.T) {
 		}
 		tell(wire.TellReasserted, "web")
 		tell(wire.TellReasserted, "none") // of a VIP that has gone with a reload
-		r.says(0, "vip-reasserted vip/web →active  peer 10.0.0.2",
-			"run /bin/a EVERUP_VIP=web EVERUP_STATE=reasserted EVERUP_CAUSE= EVERUP_INTERFACE=eth0 EVERUP_PRIORITY=100 EVERUP_ADDRESSES=10.0.0.5/24")
+		r.says(0, "vip-reasserted vip/web →active  peer 10.0.0.2")
+		r.ran("/bin/a EVERUP_VIP=web EVERUP_STATE=reasserted EVERUP_CAUSE= EVERUP_INTERFACE=eth0 EVERUP_PRIORITY=100 EVERUP_ADDRESSES=10.0.0.5/24")
 		for range 100 {
 			tell(wire.TellLate, "web")
 			waitInBubble(100 * time.Millisecond)
@@ -225,7 +226,7 @@ func TestYoungChild(t *testing.T) {
 func TestCountersOfANewChild(t *testing.T) {
 	m := newMetrics(metric.NewRegistry("everup_lbd"))
 	take := func(sent, lost uint64) {
-		m.take(&wire.Snapshot{Lost: lost, Groups: []wire.GroupStatus{{Routers: []wire.RouterStatus{{Vip: "web", Family: 4, Counters: wire.Counters{Sent: sent}}}}}})
+		m.take(&wire.Snapshot{Lost: lost, Groups: []wire.GroupStatus{{Routers: []wire.RouterStatus{{Vip: "web", Family: 4, Counters: wire.Counters{Sent: sent}}}}}}, func(string) bool { return true })
 	}
 	take(10, 1)
 	take(12, 3)
