@@ -289,7 +289,8 @@ func TestPairOfDnsd(t *testing.T) {
 			}
 		}
 	}
-	const planned, crash = 300 * time.Millisecond, 900 * time.Millisecond
+	// A question whose answer was just being written when the address went is asked again after a quarter of a second.
+	const planned, crash = 600 * time.Millisecond, 900 * time.Millisecond
 	f("switch-over", func() { ns1.command("vip", "switch-over", "first") }, ns1, ns2, planned, false)
 	f("back", func() { ns1.command("vip", "take-over", "first") }, ns2, ns1, planned, false)
 	f("stop", func() { ns1.proc.Terminate(patience) }, ns1, ns2, planned, false)
