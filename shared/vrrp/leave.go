@@ -3,6 +3,8 @@ package vrrp
 // An Active router that leaves on request keeps the addresses until a peer has them: it sends priority 0, the peer waits
 // for its Skew_Time, adds the addresses, announces them, and its advert ends the wait. Packets that neighbours still send
 // here meanwhile are answered. Priority 0 is repeated each interval, for one may be lost; a peer's Skew_Time is shorter.
+// Nothing is announced meanwhile: a round between the peer's announcements, some of which (keepalived's) come before its
+// advert and all at once, and the advert would have neighbours send here when nobody listens any more.
 
 // onRelease leaves the election.
 func (m *Machine) onRelease(out []Effect) []Effect {
@@ -28,6 +30,7 @@ func (m *Machine) leave(how leaving, out []Effect) []Effect {
 		return out
 	}
 	a.leaving, a.leaveAt = how, m.now+m.down()
+	m.notice.stop()
 	return m.sendNow(out)
 }
 
@@ -56,6 +59,6 @@ func (m *Machine) leaveUnheard(out []Effect) []Effect {
 		return m.withdraw(ByRelease, out)
 	}
 	a.leaving, a.leaveAt = staying, Never
-	out = m.sendNow(out)
+	out = m.notice.burst(m.now, &m.cfg.Announce, m.sendNow(out))
 	return append(out, Effect{Kind: TellKept})
 }
