@@ -1,0 +1,94 @@
+package engine
+
+// setDeadlines sets when the exchange's connections are late, after it has gone as far as it can. A deadline moves on only
+// when something has moved, so that a trickle of events does not keep a connection that stands still.
+func (x *exchange) setDeadlines() {
+	l := x.w.loop
+	now := l.Now()
+	switch x.phase {
+	case reading:
+		if !x.timing {
+			x.timing = true
+			l.SetDeadline(x.c.ref, now+x.w.e.o.Header)
+		}
+	case gathering:
+		l.SetDeadline(x.c.ref, now+x.plan.Read)
+	case waiting, answering, own:
+		x.setClient()
+	case tunnel:
+		if x.up.moved || x.down.moved || !x.timing {
+			x.timing = true
+			x.up.moved, x.down.moved = false, false
+			l.SetDeadline(x.c.ref, now+x.plan.Tunnel)
+		}
+	}
+}
+
+// setClient sets the client's deadline by whom the exchange waits for.
+func (x *exchange) setClient() {
+	l := x.w.loop
+	now := l.Now()
+	up := x.phase != own && !x.up.done && !x.upBroken && !x.up.pending()
+	down := x.committed && !x.down.done && x.down.pending()
+	switch {
+	case down:
+		if x.down.moved || !x.timing {
+			l.SetDeadline(x.c.ref, now+x.plan.Write)
+		}
+	case up:
+		if x.up.moved || !x.timing {
+			l.SetDeadline(x.c.ref, now+x.plan.Read)
+		}
+	default:
+		l.SetDeadline(x.c.ref, 0)
+	}
+	x.timing = up || down
+	if x.phase == answering {
+		switch {
+		case down:
+			l.SetDeadline(x.m.ref, 0) // the client's time is not the member's
+		case x.down.moved:
+			l.SetDeadline(x.m.ref, now+x.plan.Timeout)
+		}
+	}
+	x.up.moved, x.down.moved = false, false
+}
+
+// pending reports whether something framed waits for its destination.
+func (f *flow) pending() bool { return len(f.ahead)+len(f.data)+len(f.after) > 0 }
+
+// clientLate takes it that the client's deadline has passed.
+func (x *exchange) clientLate() {
+	switch x.phase {
+	case reading:
+		x.req.Len = x.in.w - x.in.r
+		x.c.close()
+	case gathering, waiting:
+		if x.m != nil {
+			x.m.close()
+			x.m = nil
+		}
+		x.last = true
+		x.answerOwn(408, ClientSlow)
+		x.drive()
+	default:
+		x.abort(ClientSlow)
+	}
+}
+
+// memberLate takes it that the member's deadline has passed.
+func (x *exchange) memberLate() {
+	switch x.phase {
+	case waiting:
+		switch now := x.w.loop.Now(); {
+		case x.m.connecting && now < x.tryUntil:
+			x.failed(failure{503, ConnectError, true, true})
+		default:
+			again := now < x.until && !x.heard && x.repeatable()
+			x.failed(failure{504, TimedOut, again, false})
+		}
+		x.drive()
+	case answering:
+		x.abort(Truncated)
+	}
+}

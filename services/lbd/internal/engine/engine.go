@@ -1,0 +1,202 @@
+package engine
+
+import (
+	"context"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/everup/everup/services/lbd/internal/http1"
+	"github.com/everup/everup/services/lbd/internal/loop"
+)
+
+// Options of an Engine.
+type Options struct {
+	Workers int           // loops, each on a thread of its own; at least 1
+	Limits  http1.Limits  // of heads
+	Header  time.Duration // longest time for a request's head to come in
+	Idle    time.Duration // a connection without a request is closed after so long
+	Clients int           // connections at once
+}
+
+// Engine serves HTTP/1.1 clients.
+type Engine struct {
+	o       Options
+	site    Site
+	workers []*worker
+	wg      sync.WaitGroup
+
+	idle    idle
+	counts  counts
+	tunnels atomic.Int64
+	open    atomic.Int64
+	limit   atomic.Int64 // of open
+	full    atomic.Bool  // somebody waits for room
+	empty   chan struct{}
+}
+
+// New returns an engine that asks site. Run it.
+func New(o Options, site Site) (*Engine, error) {
+	e := &Engine{o: o, site: site, empty: make(chan struct{}, 1)}
+	e.idle.all = map[netip.AddrPort][]*member{}
+	e.SetLimit(o.Clients)
+	for range max(o.Workers, 1) {
+		l, err := loop.New()
+		if err != nil {
+			for _, w := range e.workers {
+				w.loop.Close()
+			}
+			return nil, err
+		}
+		e.workers = append(e.workers, &worker{
+			e: e, loop: l, began: time.Now(), clients: map[*client]struct{}{},
+		})
+	}
+	return e, nil
+}
+
+// Run serves until Stop. It returns the first failure of a loop.
+func (e *Engine) Run() error {
+	errs := make([]error, len(e.workers))
+	for i, w := range e.workers {
+		e.wg.Go(func() {
+			errs[i] = w.loop.Run()
+			w.end()
+		})
+	}
+	e.wg.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Stop ends Run: all connections are cut.
+func (e *Engine) Stop() {
+	for _, w := range e.workers {
+		w.loop.Stop()
+	}
+}
+
+// Drain makes every answer its connection's last.
+func (e *Engine) Drain() {
+	for _, w := range e.workers {
+		w.loop.Post(w.drain)
+	}
+}
+
+// CloseIdle closes the clients that have no request under way.
+func (e *Engine) CloseIdle() {
+	for _, w := range e.workers {
+		w.loop.Post(w.closeIdle)
+	}
+}
+
+// Turning reports whether each loop has turned since it was last asked; the first time it is so.
+func (e *Engine) Turning() bool {
+	all := true
+	for _, w := range e.workers {
+		if w.asked.Swap(true) {
+			all = false
+			continue
+		}
+		w.loop.Post(func() { w.asked.Store(false) })
+	}
+	return all
+}
+
+// Wait waits until no client is connected, or ctx ends. One at a time may wait.
+func (e *Engine) Wait(ctx context.Context) error {
+	for e.open.Load() > 0 {
+		select {
+		case <-e.empty:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// Workers returns how many loops there are.
+func (e *Engine) Workers() int { return len(e.workers) }
+
+// Close releases an engine that was never run.
+func (e *Engine) Close() {
+	for _, w := range e.workers {
+		w.loop.Close()
+	}
+}
+
+// SetLimit bounds the client connections; further ones wait in the kernel's queue.
+func (e *Engine) SetLimit(n int) {
+	e.limit.Store(int64(n))
+	e.wakeAcceptors()
+}
+
+// counts are what the engine has done.
+type counts struct {
+	accepted, waited, requests, connected, reused atomic.Uint64
+}
+
+// Counts are what an Engine has done since it was made.
+type Counts struct {
+	Accepted  uint64 // connections
+	Waited    uint64 // times that accepting waited for room
+	Requests  uint64
+	Connected uint64 // connections made to members
+	Reused    uint64 // requests on one that was there
+}
+
+// Counts returns what was done.
+func (e *Engine) Counts() Counts {
+	c := &e.counts
+	return Counts{c.accepted.Load(), c.waited.Load(), c.requests.Load(), c.connected.Load(), c.reused.Load()}
+}
+
+// enter counts a client connection in; false if there is no room.
+func (e *Engine) enter() bool {
+	if e.open.Add(1) <= e.limit.Load() {
+		return true
+	}
+	e.open.Add(-1)
+	e.full.Store(true)
+	e.counts.waited.Add(1)
+	// One may have left before full was set.
+	if e.open.Load() < e.limit.Load() && e.full.Swap(false) {
+		e.wakeAcceptors()
+	}
+	return false
+}
+
+// leave counts one out.
+func (e *Engine) leave() {
+	if e.open.Add(-1) == 0 {
+		select {
+		case e.empty <- struct{}{}:
+		default: // it is told already
+		}
+	}
+	if e.full.Swap(false) {
+		e.wakeAcceptors()
+	}
+}
+
+// wakeAcceptors has all workers look for connections.
+func (e *Engine) wakeAcceptors() {
+	for _, w := range e.workers {
+		w.loop.Post(w.acceptAll)
+	}
+}
+
+// Cut closes all client connections, soon.
+func (e *Engine) Cut() {
+	for _, w := range e.workers {
+		w.loop.Post(w.cut)
+	}
+}
+
+// Open returns how many client connections there are, upgraded ones among them.
+func (e *Engine) Open() (clients, tunnels int) { return int(e.open.Load()), int(e.tunnels.Load()) }

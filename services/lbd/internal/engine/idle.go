@@ -1,0 +1,123 @@
+package engine
+
+import (
+	"net/netip"
+	"slices"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// maxIdle bounds the idle connections to members, and to one of them.
+	maxIdle       = 8192
+	maxIdleMember = 512
+)
+
+// idle are the connections to members that have no request, of all workers: who needs one takes one of its own worker's, else
+// any. Who is in the list is idle; taking out is what decides.
+type idle struct {
+	mu  sync.Mutex
+	all map[netip.AddrPort][]*member // the last used last
+	n   int
+}
+
+// put adds a connection; false if there are enough.
+func (s *idle) put(m *member) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list := s.all[m.addr]
+	if s.n >= maxIdle || len(list) >= maxIdleMember {
+		return false
+	}
+	s.all[m.addr] = append(list, m)
+	s.n++
+	return true
+}
+
+// take returns a connection to addr that is w's from now on, nil if there is none.
+func (s *idle) take(w *worker, addr netip.AddrPort) *member {
+	s.mu.Lock()
+	list := s.all[addr]
+	if len(list) == 0 {
+		s.mu.Unlock()
+		return nil
+	}
+	at := len(list) - 1
+	for i := at; i >= 0; i-- {
+		if list[i].w == w {
+			at = i
+			break
+		}
+	}
+	m := list[at]
+	s.drop(addr, at)
+	s.mu.Unlock()
+	if m.w == w {
+		return m
+	}
+	return w.adopt(m)
+}
+
+// remove takes a connection out; false if it is not there.
+func (s *idle) remove(m *member) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	at := slices.Index(s.all[m.addr], m)
+	if at < 0 {
+		return false
+	}
+	s.drop(m.addr, at)
+	return true
+}
+
+func (s *idle) drop(addr netip.AddrPort, at int) {
+	list := s.all[addr]
+	if s.n--; len(list) == 1 {
+		delete(s.all, addr)
+		return
+	}
+	s.all[addr] = slices.Delete(list, at, at+1)
+}
+
+// Len returns how many connections are idle.
+func (s *idle) Len() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.n
+}
+
+// close closes w's connections.
+func (s *idle) close(w *worker) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for addr, list := range s.all {
+		list = slices.DeleteFunc(list, func(m *member) bool {
+			if m.w != w {
+				return false
+			}
+			m.close()
+			s.n--
+			return true
+		})
+		if s.all[addr] = list; len(list) == 0 {
+			delete(s.all, addr)
+		}
+	}
+}
+
+// adopt takes another worker's idle connection, which nobody else has by now, into w's loop.
+func (w *worker) adopt(old *member) *member {
+	from := old.w
+	from.loop.Detach(old.fd)
+	m := &member{w: w, addr: old.addr}
+	m.fd, m.writable = old.fd, true
+	var err error
+	if m.ref, err = w.loop.Add(m.fd, m); err != nil {
+		unix.Close(m.fd)
+		m = nil
+	}
+	// Where its owner has ended there is no slot to be given back.
+	from.loop.Post(func() { from.loop.Closing(old.ref) })
+	return m
+}

@@ -1,0 +1,157 @@
+package engine
+
+import (
+	"github.com/everup/everup/services/lbd/internal/http1"
+)
+
+// beginAnswer passes the answer's head on.
+func (x *exchange) beginAnswer() {
+	in := x.out.bytes()[:x.res.Len]
+	switch {
+	case x.res.Status == 101:
+		x.upgrade(in)
+		return
+	case x.res.Status < 200:
+		x.interim(in)
+		return
+	}
+	x.rec.Status = x.res.Status
+	x.rec.Head = x.w.loop.Now() - x.start
+	x.rec.Reason = NoReason
+	if !x.received() {
+		x.last = true // what follows on the connection could be the rest of the request
+	}
+	framing := x.res.Response(string(x.req.Method.In(x.head())) == "HEAD", false)
+	x.last = x.last || framing.Kind == http1.UntilClose && x.req.Version == http1.HTTP10
+	chunked := x.req.Version == http1.HTTP11 && (framing.Kind == http1.Chunked || framing.Kind == http1.UntilClose)
+	if framing.Kind == http1.Chunked && !chunked {
+		x.last = true
+	}
+	x.toClient = x.answerHead(x.toClient, in, framing, chunked)
+	x.out.use(x.res.Len)
+	if framing.Length > largeFrom {
+		x.w.buffers.enlarge(&x.out)
+	}
+	x.down.begin(&x.m.sock, &x.c.sock, &x.out, framing, x.toClient, chunked)
+	x.committed = true
+	x.phase = answering
+	x.w.loop.SetDeadline(x.m.ref, x.w.loop.Now()+x.plan.Timeout)
+	if x.down.prime() != nil {
+		x.abort(Truncated)
+	}
+}
+
+// answerHead appends the answer's head as it goes to the client.
+func (x *exchange) answerHead(b, in []byte, framing http1.Framing, chunked bool) []byte {
+	b = http1.AppendStatusLine(b, x.res.Status, x.res.Reason.In(in))
+	named := x.namedByConnection(&x.res, in)
+	for i := range x.res.Fields {
+		f := &x.res.Fields[i]
+		if f.ID.HopByHop() || named && isNamed(&x.res, in, f) {
+			continue
+		}
+		b = f.Append(b, in)
+	}
+	if chunked {
+		b = append(b, "Transfer-Encoding: chunked\r\n"...)
+	}
+	return append(x.connection(b), "\r\n"...)
+}
+
+// connection appends the field Connection where it says more than the version.
+func (x *exchange) connection(b []byte) []byte {
+	switch {
+	case x.last:
+		return append(b, "Connection: close\r\n"...)
+	case x.req.Version == http1.HTTP10:
+		return append(b, "Connection: keep-alive\r\n"...)
+	}
+	return b
+}
+
+// interim passes an answer of 1xx on, and waits for the next (RFC 9110 section 15.2). 100 goes only to who asked for it.
+func (x *exchange) interim(in []byte) {
+	if x.req.Version == http1.HTTP11 && (x.res.Status != 100 || x.req.Continue) && len(x.toClient) < maxInterim {
+		x.toClient = http1.AppendStatusLine(x.toClient, x.res.Status, x.res.Reason.In(in))
+		for i := range x.res.Fields {
+			if f := &x.res.Fields[i]; !f.ID.HopByHop() {
+				x.toClient = f.Append(x.toClient, in)
+			}
+		}
+		x.toClient = append(x.toClient, "\r\n"...)
+		if !x.sendInterim() {
+			return
+		}
+	}
+	x.out.use(x.res.Len)
+	x.res.Reset()
+}
+
+// sendInterim sends what waits of interim answers; false if the client does not take it.
+func (x *exchange) sendInterim() bool {
+	n, err := x.c.write(x.toClient)
+	if err != nil && err != errAgain {
+		x.clientGone()
+		return false
+	}
+	x.toClient = append(x.toClient[:0], x.toClient[n:]...)
+	return true
+}
+
+// maxInterim bounds what of interim answers waits for the client.
+const maxInterim = 8 << 10
+
+// upgrade passes 101 on and relays bytes from then on.
+func (x *exchange) upgrade(in []byte) {
+	protocol := x.res.Get(in, http1.Upgrade)
+	if !x.req.Upgrades || !x.res.Upgrades || !equalFold(protocol, x.req.Get(x.head(), http1.Upgrade)) {
+		x.failed(failure{502, BadUpgrade, false, false})
+		return
+	}
+	x.rec.Status, x.rec.Reason = 101, NoReason
+	x.rec.Head = x.w.loop.Now() - x.start
+	b := http1.AppendStatusLine(x.toClient, 101, nil)
+	for i := range x.res.Fields {
+		if f := &x.res.Fields[i]; !f.ID.HopByHop() {
+			b = f.Append(b, in)
+		}
+	}
+	b = append(b, "Connection: Upgrade\r\n"...)
+	b = append(http1.AppendField(b, "Upgrade", protocol), "\r\n"...)
+	x.toClient = b
+	x.out.use(x.res.Len)
+	x.w.buffers.get(&x.body, bufferLen)
+	rest := x.in.bytes()[x.req.Len:]
+	x.body.w = copy(x.body.b, rest)
+	x.in.w -= len(rest)
+	forever := http1.Framing{Kind: http1.UntilClose}
+	x.down.begin(&x.m.sock, &x.c.sock, &x.out, forever, b, false)
+	x.up.begin(&x.c.sock, &x.m.sock, &x.body, forever, nil, false)
+	x.committed, x.last = true, true
+	x.phase = tunnel
+	x.w.e.tunnels.Add(1)
+	x.w.loop.SetDeadline(x.m.ref, 0)
+}
+
+// relay moves bytes both ways until both ends have ended, or one breaks. The end of one direction is passed on.
+func (x *exchange) relay(budget *int) bool {
+	for _, f := range [...]*flow{&x.up, &x.down} {
+		was := f.done
+		if err := f.pump(budget); err != nil {
+			x.abort(NoReason)
+			return false
+		}
+		if f.done && !was && f.dst.end() != nil {
+			x.abort(NoReason)
+			return false
+		}
+	}
+	if x.up.done && x.down.done {
+		x.m.close()
+		x.m = nil
+		x.record()
+		x.c.close()
+		return false
+	}
+	return *budget <= 0
+}

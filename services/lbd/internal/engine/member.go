@@ -1,0 +1,136 @@
+package engine
+
+import (
+	"errors"
+	"net/netip"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/everup/everup/services/lbd/internal/loop"
+)
+
+var errUnresolved = errors.New("the member's name has no address")
+
+// member is a connection to a pool's member.
+type member struct {
+	sock
+	w          *worker
+	addr       netip.AddrPort
+	x          *exchange // nil: idle
+	connecting bool
+	reused     bool
+}
+
+// Ready takes events.
+func (m *member) Ready(ev loop.Events) {
+	m.note(ev)
+	if m.x == nil {
+		if ev&(loop.Readable|loop.Hangup) != 0 {
+			m.w.dropIdle(m) // it ends, or says something that nobody has asked for
+		}
+		return
+	}
+	m.x.drive()
+}
+
+// Expired takes the deadline's passing.
+func (m *member) Expired() {
+	if m.x == nil {
+		m.w.dropIdle(m)
+		return
+	}
+	m.x.memberLate()
+}
+
+// connected looks whether a connection is there: errAgain if not yet.
+func (m *member) connected() error {
+	if !m.connecting {
+		return nil
+	}
+	if !m.writable && !m.hangup {
+		return errAgain
+	}
+	code, err := unix.GetsockoptInt(m.fd, unix.SOL_SOCKET, unix.SO_ERROR)
+	if err == nil && code != 0 {
+		err = unix.Errno(code)
+	}
+	if err != nil {
+		return os.NewSyscallError("connect", err)
+	}
+	m.connecting = false
+	return nil
+}
+
+func (m *member) close() {
+	if m.fd < 0 {
+		return
+	}
+	m.w.loop.Closing(m.ref)
+	unix.Close(m.fd)
+	m.fd = -1
+}
+
+// reach returns a connection to addr: an idle one, unless fresh is wanted, or one that is being made.
+func (w *worker) reach(addr netip.AddrPort, fresh bool) (*member, error) {
+	if !fresh {
+		if m := w.e.idle.take(w, addr); m != nil {
+			m.reused = true
+			w.e.counts.reused.Add(1)
+			return m, nil
+		}
+	}
+	return w.connect(addr)
+}
+
+func (w *worker) connect(addr netip.AddrPort) (*member, error) {
+	if !addr.IsValid() {
+		return nil, errUnresolved
+	}
+	family := unix.AF_INET
+	if addr.Addr().Is6() {
+		family = unix.AF_INET6
+	}
+	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, os.NewSyscallError("socket", err)
+	}
+	unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1) // a wish
+	err = unix.Connect(fd, sockaddr(addr))
+	if err != nil && !errors.Is(err, unix.EINPROGRESS) {
+		unix.Close(fd)
+		return nil, os.NewSyscallError("connect", err)
+	}
+	m := &member{w: w, addr: addr, connecting: err != nil}
+	m.fd = fd
+	if m.ref, err = w.loop.Add(fd, m); err != nil {
+		unix.Close(fd)
+		return nil, err
+	}
+	w.e.counts.connected.Add(1)
+	return m, nil
+}
+
+func sockaddr(a netip.AddrPort) unix.Sockaddr {
+	if a.Addr().Is4() {
+		return &unix.SockaddrInet4{Port: int(a.Port()), Addr: a.Addr().As4()}
+	}
+	return &unix.SockaddrInet6{Port: int(a.Port()), Addr: a.Addr().As16()}
+}
+
+// keep makes a connection idle, to be used again.
+func (w *worker) keep(m *member) {
+	m.x = nil
+	if w.closing || m.hangup || !w.e.idle.put(m) {
+		m.close()
+		return
+	}
+	w.loop.SetDeadline(m.ref, w.loop.Now()+idleMember)
+}
+
+// dropIdle closes an idle connection, unless another worker has it by now.
+func (w *worker) dropIdle(m *member) {
+	if w.e.idle.remove(m) {
+		m.close()
+	}
+}

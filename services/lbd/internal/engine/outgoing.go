@@ -1,0 +1,164 @@
+package engine
+
+import (
+	"github.com/everup/everup/services/lbd/internal/http1"
+)
+
+// requestHead appends the request's head as it goes to a member: hop-by-hop fields are dropped, the connection's own are
+// written anew, the client is told of.
+func (x *exchange) requestHead(b []byte) []byte {
+	in := x.head()
+	method := x.req.Method.In(in)
+	b = http1.AppendRequestLine(b, method, x.targetFor(in))
+	named := x.namedByConnection(&x.req, in)
+	for i := range x.req.Fields {
+		f := &x.req.Fields[i]
+		if f.ID.HopByHop() || x.replaced(f.ID) || named && isNamed(&x.req, in, f) {
+			continue
+		}
+		b = f.Append(b, in)
+	}
+	if x.req.HostAt < 0 { // HTTP/1.0; what goes out is HTTP/1.1
+		host := x.req.Target.Host.In(in)
+		if len(host) == 0 {
+			host = []byte(x.choice.Member)
+		}
+		b = http1.AppendField(b, "Host", host)
+	}
+	if x.req.Body.Kind == http1.Chunked {
+		b = append(b, "Transfer-Encoding: chunked\r\n"...)
+	}
+	if x.req.Upgrades {
+		b = append(b, "Connection: Upgrade\r\n"...)
+		b = http1.AppendField(b, "Upgrade", x.req.Get(in, http1.Upgrade))
+	}
+	if x.req.TrailersOK {
+		b = append(b, "TE: trailers\r\n"...)
+		if !x.req.Upgrades {
+			b = append(b, "Connection: TE\r\n"...) // RFC 9110 section 10.1.4
+		}
+	}
+	if x.plan.Forwarded {
+		b = x.tellClient(b, in)
+	}
+	return append(b, "\r\n"...)
+}
+
+// targetFor returns the target in origin form.
+func (x *exchange) targetFor(in []byte) []byte {
+	t := &x.req.Target
+	switch {
+	case x.plan.Target != nil:
+		return x.plan.Target
+	case t.Form != http1.Absolute:
+		return t.Raw.In(in)
+	}
+	raw := t.Raw.In(in)[t.Host.Len()+len(scheme(t.Raw.In(in))):]
+	switch {
+	case len(raw) == 0:
+		if string(x.req.Method.In(in)) == "OPTIONS" {
+			return []byte("*") // RFC 9112 section 3.2.4
+		}
+		return []byte("/")
+	case raw[0] == '?':
+		return append([]byte("/"), raw...)
+	}
+	return raw
+}
+
+func scheme(raw []byte) string {
+	if raw[4]|0x20 == 's' {
+		return "https://"
+	}
+	return "http://"
+}
+
+// replaced reports whether a field of the client's is not passed on because the plan has one of its own, or does not believe
+// it.
+func (x *exchange) replaced(id http1.ID) bool {
+	switch id {
+	case http1.XForwardedFor, http1.XForwardedProto, http1.XForwardedHost:
+		return x.plan.Forwarded || !x.plan.Trusted
+	case http1.Forwarded:
+		return !x.plan.Trusted
+	case http1.Expect:
+		return !x.req.Continue // from who speaks HTTP/1.0
+	}
+	return false
+}
+
+// tellClient appends X-Forwarded-For, -Proto and -Host.
+func (x *exchange) tellClient(b, in []byte) []byte {
+	b = append(b, "X-Forwarded-For: "...)
+	var proto, host []byte
+	if x.plan.Trusted {
+		for i := range x.req.Fields {
+			f := &x.req.Fields[i]
+			switch v := f.Value.In(in); f.ID {
+			case http1.XForwardedFor:
+				b = append(append(b, v...), ", "...)
+			case http1.XForwardedProto:
+				proto = v
+			case http1.XForwardedHost:
+				host = v
+			}
+		}
+	}
+	b = x.c.peer.Addr().Unmap().AppendTo(b)
+	if len(proto) == 0 {
+		proto = []byte("http")
+	}
+	if len(host) == 0 {
+		host = x.rec.Request.Host()
+	}
+	b = append(append(b, "\r\nX-Forwarded-Proto: "...), proto...)
+	b = append(b, "\r\n"...)
+	if len(host) == 0 {
+		return b
+	}
+	return http1.AppendField(b, "X-Forwarded-Host", host)
+}
+
+// namedByConnection reports whether a head's Connection may name fields besides the usual ones.
+func (x *exchange) namedByConnection(h *http1.Head, in []byte) bool {
+	for i := range h.Fields {
+		if h.Fields[i].ID != http1.Connection {
+			continue
+		}
+		v := h.Fields[i].Value.In(in)
+		if !http1.Equal(v, "keep-alive") && !http1.Equal(v, "close") && !http1.Equal(v, "upgrade") {
+			return true
+		}
+	}
+	return false
+}
+
+// isNamed reports whether Connection names the field f.
+func isNamed(h *http1.Head, in []byte, f *http1.Field) bool {
+	name := f.Name.In(in)
+	found := false
+	for i := range h.Fields {
+		if h.Fields[i].ID == http1.Connection {
+			http1.Elements(h.Fields[i].Value.In(in), func(e []byte) bool {
+				found = equalFold(e, name)
+				return !found
+			})
+		}
+		if found {
+			return true
+		}
+	}
+	return false
+}
+
+func equalFold(a, b []byte) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i, c := range a {
+		if c != b[i] && (c|0x20 != b[i]|0x20 || c|0x20 < 'a' || c|0x20 > 'z') {
+			return false
+		}
+	}
+	return true
+}

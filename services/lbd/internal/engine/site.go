@@ -1,0 +1,116 @@
+package engine
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/everup/everup/services/lbd/internal/http1"
+)
+
+// Site decides what becomes of requests. Its methods are called by several workers at once and must not block.
+type Site interface {
+	// Decide fills p for r, which is good during the call only.
+	Decide(r *Request, p *Plan)
+	// Done is told of each request once it is over. rec is good during the call only.
+	Done(rec *Record)
+	// Retried is told of each further try.
+	Retried(pool string, why Reason)
+}
+
+// Request is a request's head, as Decide sees it.
+type Request struct {
+	Head  *http1.Head
+	Bytes []byte // what Head's texts are places in
+	Peer  netip.AddrPort
+}
+
+// Text returns a text of the head.
+func (r *Request) Text(t http1.Text) []byte { return t.In(r.Bytes) }
+
+// Host returns the host and port that the request names.
+func (r *Request) Host() []byte {
+	if r.Head.HostAt >= 0 {
+		return r.Head.Fields[r.Head.HostAt].Value.In(r.Bytes)
+	}
+	return r.Head.Target.Host.In(r.Bytes)
+}
+
+// Plan is what is to become of a request. With a Pool it is forwarded, else answered with Status.
+type Plan struct {
+	Pool Pool
+
+	Status int    // of an answer of our own
+	Reason Reason // why
+	Tell   bool   // say the reason in X-Everup-Reason
+
+	Target    []byte // in place of the request's path and query; nil: as it came
+	Forwarded bool   // tell the client by X-Forwarded-*
+	Trusted   bool   // believe the client's own X-Forwarded-* and Forwarded
+
+	Connect time.Duration // longest wait for a connection
+	Timeout time.Duration // until the answer's head over all tries, and longest silence of its content
+	PerTry  time.Duration // until the answer's head in one try; 0: none
+	Retries int           // further tries
+	MaxBody int64         // largest content of the request; 0: no bound
+
+	Read   time.Duration // longest wait for the client's next bytes
+	Write  time.Duration // longest wait for the client to take bytes
+	Tunnel time.Duration // longest silence after an upgrade
+}
+
+// Pool is a group of members.
+type Pool interface {
+	Name() string
+	// Pick chooses a member for a request that has failed at those in tried. Release is called once for each choice.
+	Pick(now time.Time, tried []string) (Choice, bool)
+	Release(member string)
+	// Failed says that the member failed before anything came back.
+	Failed(member string, now time.Time)
+	// Retry reports whether the budget allows one more try, and counts it.
+	Retry(now time.Time) bool
+}
+
+// Choice is a member that was picked.
+type Choice struct {
+	Member string         // its name within the pool
+	Addr   netip.AddrPort // not valid: it is not known, as that of a name which cannot be resolved
+}
+
+// Reason is why lbd answered itself, or cut an answer: a word of the access log and of a metric's label.
+type Reason string
+
+// The reasons that the engine itself gives.
+const (
+	NoReason     Reason = ""
+	NoMember     Reason = "no-member"
+	ConnectError Reason = "connect-failed"
+	ClosedEarly  Reason = "backend-closed"
+	BadAnswer    Reason = "bad-answer"
+	TimedOut     Reason = "timeout"
+	Truncated    Reason = "answer-truncated"
+	ClientGone   Reason = "client-gone"
+	ClientSlow   Reason = "client-slow"
+	BadBody      Reason = "bad-body"
+	TooLarge     Reason = "body-too-large"
+	BadUpgrade   Reason = "bad-upgrade"
+	Stopped      Reason = "stopped"
+)
+
+// statusClientGone stands in the record of a request whose client went away before an answer, as nginx has it.
+const statusClientGone = 499
+
+// Record is what is known of a request once it is over.
+type Record struct {
+	Request  Request
+	Start    time.Time // when its head had come in
+	Status   int
+	Sent     int64 // bytes of the answer's content
+	Received int64 // bytes of the request's content
+	Pool     string
+	Member   string // the last one tried
+	Retries  int
+	Head     time.Duration // until the answer's head; 0: there was none
+	Duration time.Duration
+	Reason   Reason
+	Refusal  http1.Refusal // of a request that is malformed
+}

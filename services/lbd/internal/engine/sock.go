@@ -1,0 +1,96 @@
+package engine
+
+import (
+	"errors"
+	"io"
+	"os"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/everup/everup/services/lbd/internal/loop"
+)
+
+// errAgain says that the kernel has nothing to give, or no room, just now.
+var errAgain = errors.New("again")
+
+// sock is a connected stream socket in a loop. It knows from the loop's edges and its own calls whether there may be something
+// to read or room to write: no call is made that is known to give EAGAIN.
+type sock struct {
+	fd       int
+	ref      loop.Ref
+	readable bool
+	writable bool
+	hangup   bool // the end has been told: reading goes on until it is seen
+}
+
+// note takes in events.
+func (s *sock) note(ev loop.Events) {
+	s.readable = s.readable || ev&(loop.Readable|loop.Hangup) != 0
+	s.writable = s.writable || ev&loop.Writable != 0
+	s.hangup = s.hangup || ev&loop.Hangup != 0
+}
+
+// read reads into p, which is not empty: errAgain, io.EOF at the end, or the system's error.
+func (s *sock) read(p []byte) (int, error) {
+	if !s.readable {
+		return 0, errAgain
+	}
+	for {
+		n, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(s.fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), unix.MSG_DONTWAIT, 0, 0)
+		switch {
+		case errno == unix.EINTR:
+			continue
+		case errno == unix.EAGAIN:
+			s.readable = false
+			return 0, errAgain
+		case errno != 0:
+			return 0, os.NewSyscallError("recv", errno)
+		case n == 0:
+			return 0, io.EOF
+		}
+		// Less than asked for: the queue is empty (epoll(7)), and what comes next is told, but for an end that was.
+		if int(n) < len(p) && !s.hangup {
+			s.readable = false
+		}
+		return int(n), nil
+	}
+}
+
+// write writes the pieces in one call and returns how many bytes were taken, errAgain if none.
+func (s *sock) write(pieces ...[]byte) (int, error) {
+	if !s.writable {
+		return 0, errAgain
+	}
+	var iov [4]unix.Iovec
+	k, want := 0, 0
+	for _, p := range pieces {
+		if len(p) > 0 {
+			iov[k].Base = unsafe.SliceData(p)
+			iov[k].SetLen(len(p))
+			want += len(p)
+			k++
+		}
+	}
+	msg := unix.Msghdr{Iov: &iov[0]}
+	msg.SetIovlen(k)
+	for {
+		n, _, errno := unix.RawSyscall(unix.SYS_SENDMSG, uintptr(s.fd), uintptr(unsafe.Pointer(&msg)), unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
+		switch {
+		case errno == unix.EINTR:
+			continue
+		case errno == unix.EAGAIN:
+			s.writable = false
+			return 0, errAgain
+		case errno != 0:
+			return 0, os.NewSyscallError("send", errno)
+		}
+		if int(n) < want {
+			s.writable = false
+		}
+		return int(n), nil
+	}
+}
+
+// end says that no more is sent.
+func (s *sock) end() error { return unix.Shutdown(s.fd, unix.SHUT_WR) }

@@ -1,0 +1,108 @@
+package engine
+
+import (
+	"net/netip"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/everup/everup/services/lbd/internal/loop"
+)
+
+// worker is one loop with its connections.
+type worker struct {
+	e         *Engine
+	loop      *loop.Loop
+	buffers   buffers
+	spare     []*exchange
+	clients   map[*client]struct{}
+	acceptors []*acceptor
+	closing   bool
+	asked     atomic.Bool // whether the loop turns; it has not answered yet
+	began     time.Time   // of the loop's clock
+}
+
+const (
+	// idleMember is how long a connection to a member is kept without a request.
+	idleMember = 30 * time.Second
+	// turnBytes is what a connection may move before others have their turn.
+	turnBytes = 256 << 10
+	// maxSpare bounds the exchanges that are kept to be used again.
+	maxSpare = 1024
+)
+
+// now is the time of the turn as a point in time.
+func (w *worker) now() time.Time { return w.began.Add(w.loop.Now()) }
+
+// take returns an exchange with buffers.
+func (w *worker) take(c *client) *exchange {
+	var x *exchange
+	if n := len(w.spare); n > 0 {
+		x, w.spare = w.spare[n-1], w.spare[:n-1]
+	} else {
+		x = &exchange{w: w}
+	}
+	x.c = c
+	w.buffers.get(&x.in, bufferLen)
+	return x
+}
+
+// give takes an exchange back.
+func (w *worker) give(x *exchange) {
+	w.buffers.put(&x.in)
+	w.buffers.put(&x.out)
+	x.reset()
+	x.c = nil
+	if len(w.spare) < maxSpare {
+		w.spare = append(w.spare, x)
+	}
+}
+
+// accepted serves a connection.
+func (w *worker) accepted(fd int, peer netip.AddrPort) {
+	c := &client{w: w, peer: peer}
+	c.fd = fd
+	var err error
+	if c.ref, err = w.loop.Add(fd, c); err != nil {
+		unix.Close(fd)
+		w.e.leave()
+		return
+	}
+	w.e.counts.accepted.Add(1)
+	w.clients[c] = struct{}{}
+	w.loop.SetDeadline(c.ref, w.loop.Now()+w.e.o.Header)
+}
+
+// drain makes every answer from now on its connection's last.
+func (w *worker) drain() { w.closing = true }
+
+// closeIdle closes clients without a request.
+func (w *worker) closeIdle() {
+	for c := range w.clients {
+		if c.x == nil {
+			c.close()
+		}
+	}
+}
+
+// end closes everything.
+func (w *worker) end() {
+	for _, a := range slices.Clone(w.acceptors) {
+		a.close()
+	}
+	w.cut()
+	w.e.idle.close(w)
+}
+
+// cut closes all clients.
+func (w *worker) cut() {
+	for c := range w.clients {
+		if c.x != nil {
+			c.x.abort(Stopped)
+			continue
+		}
+		c.close()
+	}
+}
