@@ -1,3 +1,37 @@
 // Package engine carries HTTP/1.1 between clients and members of pools on event loops: no goroutine, no buffer and no head is
 // kept for a connection that has no request under way.
+//
+// # Who owns what
+//
+// An Engine has some workers, each a loop (package loop) on a thread of its own; Run waits for them. A client, its requests and the
+// connections to members that these use belong to one worker, so that nothing about them is locked. Idle connections to members are the
+// exception: they are in one list for all workers (idle), and who takes one that is another's moves its descriptor. Site decides
+// what becomes of requests; its methods are called on the workers' threads and must not block.
+//
+// # A request
+//
+//	reading -> gathering -> waiting -> answering -> (reading, idle, or the end)
+//	                          |  ^  \-> tunnel
+//	                          \--/ another try
+//	       any of them -> own (an answer of ours)
+//
+// An exchange is made when a client's first byte comes and given back when its answer is sent and nothing else has come. The
+// request's head stays in its buffer until then. Content is carried by two flows, which decode it in place, frame it anew and write it
+// from where it was read, the head and the first piece in one call. Chunk extensions end here; trailers pass.
+//
+// A request is tried again where nothing of an answer has come: on any failure to connect, and if its method is idempotent (RFC 9110
+// section 9.2.2) after a break too, as long as all its content is still in the buffer: up to 64 KiB of it is gathered
+// before a member is asked. A request that is not idempotent gets a connection of its own, so that a member which closes an idle one
+// at that moment cannot lose it. Bytes of chunked content are looked at before any of them is sent: what is malformed from its start
+// reaches no member.
+//
+// # Bounds
+//
+// Clients: SetLimit; further ones wait in the kernel's queue. Heads: http1.Limits. Buffers: two of 16 KiB or 64 KiB an exchange,
+// of which a worker keeps 16 MiB of each size free. Idle connections to members: 8192, 512 to one, 30 s. A turn moves at most
+// 256 KiB for a connection before others have theirs. Every phase has a deadline (Plan, Options); one that passes within a head closes
+// without a word, for nothing was asked.
+//
+// After an answer that ends a connection on which the client may still be sending, its bytes are thrown away for 2 s: a
+// close at once would have the kernel take the answer back from the client's queue (RFC 9112 section 9.6).
 package engine
