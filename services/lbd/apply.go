@@ -8,7 +8,6 @@ import (
 
 	"github.com/everup/everup/services/lbd/internal/config"
 	"github.com/everup/everup/services/lbd/internal/pool"
-	"github.com/everup/everup/services/lbd/internal/proxy"
 	"github.com/everup/everup/services/lbd/internal/route"
 	"github.com/everup/everup/shared/conf"
 	"github.com/everup/everup/shared/fault"
@@ -74,10 +73,10 @@ func (s *Service) apply(c *Config, vips func(vip.Config) error) error {
 	}
 	gone := s.configurePoolsLocked(c, checkers)
 	s.cfg = c
-	s.handler.Live.Store(s.liveLocked(c))
+	s.site.live.Store(s.liveLocked(c))
 	goneListeners := s.swapListenersLocked(listeners, fresh)
 	s.mu.Unlock()
-	s.gate.setLimit(c.Connections)
+	s.engine.SetLimit(c.Connections)
 	closeAll(goneListeners)
 	for _, p := range gone {
 		p.Close()
@@ -142,18 +141,18 @@ func settings(p *config.Pool) *pool.Settings {
 }
 
 // liveLocked is what requests from now on see.
-func (s *Service) liveLocked(c *Config) *proxy.Live {
-	rules := make([]route.Rule[*pool.Pool], len(c.Routes))
+func (s *Service) liveLocked(c *Config) *live {
+	rules := make([]route.Rule[*group], len(c.Routes))
 	for i, r := range c.Routes {
-		rules[i] = route.Rule[*pool.Pool]{Host: r.Host, Path: r.Path, Strip: r.StripPrefix, To: s.pools[r.Pool]}
+		rules[i] = route.Rule[*group]{Host: r.Host, Path: r.Path, Strip: r.StripPrefix, To: &group{s.pools[r.Pool]}}
 	}
 	trusted := make([]netip.Prefix, len(c.Trusted))
 	for i, p := range c.Trusted {
 		trusted[i] = p.Prefix
 	}
-	return &proxy.Live{
-		Routes: route.New(rules), Trusted: trusted, ReasonHeader: c.ReasonHeader,
-		Read: c.Timeouts.Read.Std(), Write: c.Timeouts.Write.Std(), Tunnel: c.Timeouts.Tunnel.Std(),
+	return &live{
+		routes: route.New(rules), trusted: trusted, reasonHeader: c.ReasonHeader,
+		read: c.Timeouts.Read.Std(), write: c.Timeouts.Write.Std(), tunnel: c.Timeouts.Tunnel.Std(),
 	}
 }
 
@@ -183,8 +182,11 @@ func (s *Service) listen(c *Config) (all, fresh []*listener, err error) {
 			return nil, fresh, err
 		}
 		taken[name] = true
-		l := &listener{Listener: ln, name: name, want: string(a), gate: s.gate, maxHead: s.server.MaxHeaderBytes}
+		l := &listener{Listener: ln, name: name, want: string(a)}
 		all, fresh = append(all, l), append(fresh, l)
+		if err := l.open(s.engine); err != nil {
+			return nil, fresh, err
+		}
 	}
 	return all, fresh, nil
 }
@@ -206,10 +208,8 @@ func (s *Service) swapListenersLocked(all, fresh []*listener) (gone []*listener)
 		}
 	}
 	s.listeners = all
-	if s.running {
-		for _, l := range fresh {
-			s.serveLocked(l)
-		}
+	for _, l := range fresh {
+		l.serve(s.engine)
 	}
 	return gone
 }

@@ -11,7 +11,7 @@ import (
 const (
 	maxPools   = 256
 	maxMembers = 4096 // of the gauge; the rest is left out
-	maxReasons = 32
+	maxReasons = 96   // of which about 40 are what a malformed request is refused for
 )
 
 // noPool is the label of requests that no route took.
@@ -33,11 +33,11 @@ func (c *counters) register(r *metric.Registry, s *Service) {
 	c.own = r.CounterVec("own_answers_total", "Answers that lbd gave itself or cut, by reason.", maxReasons, "reason")
 	c.sent = r.Counter("sent_bytes_total", "Bytes of answers' bodies sent to clients.")
 	c.received = r.Counter("received_bytes_total", "Bytes of requests' bodies received from clients.")
-	r.GaugeFunc("connections", "Client connections open.", func() float64 { n, _, _ := s.gate.counts(); return float64(n) })
-	r.CounterFunc("connections_total", "Client connections accepted.", func() uint64 { _, n, _ := s.gate.counts(); return n })
+	r.GaugeFunc("connections", "Client connections open.", func() float64 { n, _ := s.engine.Open(); return float64(n) })
+	r.CounterFunc("connections_total", "Client connections accepted.", func() uint64 { return s.engine.Counts().Accepted })
 	r.CounterFunc("connections_waited_total", "Times that accepting waited because the limit of connections was reached.",
-		func() uint64 { _, _, n := s.gate.counts(); return n })
-	r.GaugeFunc("tunnels", "Upgraded connections open.", func() float64 { return float64(s.handler.Tunnels.Len()) })
+		func() uint64 { return s.engine.Counts().Waited })
+	r.GaugeFunc("tunnels", "Upgraded connections open.", func() float64 { _, n := s.engine.Open(); return float64(n) })
 	r.GaugeFunc("backends", "Servers in use.", func() float64 { return float64(s.backends.Len()) })
 	r.GaugeVecFunc("member_up", "1 when a member's check passes.", maxMembers, []string{"pool", "member"},
 		func(emit func(float64, ...string)) {

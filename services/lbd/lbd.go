@@ -3,37 +3,34 @@
 //
 // # Who owns what
 //
-// The http.Server owns a goroutine for each client connection; package proxy answers in it. Each pool has its members checked
-// by one probe.Runner. One goroutine follows gossip, overrides and their expiry, and tells the vip.Manager, which has its own, how many
-// backends there are. Run waits for all of them. What is shared
-// is small: the routes in force (swapped whole), the pools (each with its lock), and the service's own maps under mu.
+// The engine owns a few loops, each on a thread of its own, which carry all connections and ask site what to do with each request.
+// Each pool has its members checked by one probe.Runner. One goroutine follows gossip, overrides and their expiry, and tells the
+// vip.Manager, which has its own, how many backends there are. Run waits for all of them. What is shared is small: the routes
+// in force (swapped whole), the pools (each with its lock), and the service's own maps under mu.
 package lbd
 
 import (
 	"context"
 	"errors"
 	"io"
-	"net"
-	"net/http"
 	"os"
+	"runtime"
 	"sync"
 	"time"
 
 	"github.com/everup/everup/services/lbd/internal/accesslog"
 	"github.com/everup/everup/services/lbd/internal/config"
-	"github.com/everup/everup/services/lbd/internal/guard"
+	"github.com/everup/everup/services/lbd/internal/engine"
+	"github.com/everup/everup/services/lbd/internal/http1"
 	"github.com/everup/everup/services/lbd/internal/pool"
-	"github.com/everup/everup/services/lbd/internal/proxy"
 	"github.com/everup/everup/shared/conf"
 	"github.com/everup/everup/shared/daemon"
 	"github.com/everup/everup/shared/fault"
 	"github.com/everup/everup/shared/health"
-	"github.com/everup/everup/shared/logx"
 	"github.com/everup/everup/shared/probe"
 	"github.com/everup/everup/shared/state"
 	"github.com/everup/everup/shared/syslog"
 	"github.com/everup/everup/shared/vip"
-	"github.com/rs/zerolog"
 )
 
 // Config is the daemon's configuration.
@@ -51,21 +48,16 @@ func Spec() daemon.Spec[Config] {
 // Service is a running load balancer.
 type Service struct {
 	env       *daemon.Env
-	handler   *proxy.Handler
-	server    *http.Server
+	site      *site
+	engine    *engine.Engine
 	runner    *probe.Runner
 	backends  *pool.Backends
 	overrides *state.Overrides
 	log       *accesslog.Log
-	gate      *gate
 	counters  counters
 	vips      *vip.Manager
 	checked   *health.Item  // gates readiness until the first checks are done
 	look      chan struct{} // something changed that refresh should see
-	base      context.Context
-	cancel    context.CancelFunc // ends base, the parent of all requests
-	serving   sync.WaitGroup     // Serve calls
-	failed    chan error         // a listener's failure
 
 	healthMu sync.Mutex // a look at a pool and the setting of its item are one step
 
@@ -75,7 +67,6 @@ type Service struct {
 	cfg       *Config
 	pools     map[conf.Name]*pool.Pool
 	listeners []*listener
-	running   bool // listeners are served
 	draining  bool
 }
 
@@ -83,10 +74,7 @@ var _ daemon.Service[Config] = (*Service)(nil)
 
 // New binds the listeners and begins to check the pools.
 func New(c *Config, env *daemon.Env) (*Service, error) {
-	s := &Service{
-		env: env, cfg: c, pools: map[conf.Name]*pool.Pool{}, backends: pool.NewBackends(), gate: newGate(c.Connections),
-		look: make(chan struct{}, 1), failed: make(chan error, 1),
-	}
+	s := &Service{env: env, cfg: c, pools: map[conf.Name]*pool.Pool{}, backends: pool.NewBackends(), look: make(chan struct{}, 1)}
 	overrides, err := state.OpenOverrides(env.State)
 	if err != nil {
 		if overrides == nil {
@@ -98,32 +86,33 @@ func New(c *Config, env *daemon.Env) (*Service, error) {
 	if s.vips, err = vip.New(c.Tracked(), s.vipEnv(env)); err != nil {
 		return nil, err
 	}
-	s.base, s.cancel = context.WithCancel(context.Background())
 	s.runner = probe.NewRunner(probe.RunnerOptions{Metrics: env.Metrics})
+	s.site = &site{done: s.done, told: s.counters.retry, logs: c.AccessLog != config.AccessLog{}}
+	if s.engine, err = engine.New(engineOptions(c), s.site); err != nil {
+		return nil, err
+	}
 	s.counters.register(env.Metrics, s)
 	s.log = newAccessLog(c.AccessLog, env)
-	s.handler = &proxy.Handler{Done: s.done, Retried: s.counters.retry, Panic: s.panicked}
-	s.server = newServer(c, s.handler, s.base, &env.Log)
 	s.checked = env.Health.Item("lbd.pools.unchecked", health.Options{
 		Title: "members were not checked yet", Gates: true, Pending: true,
 	})
 	if err := s.apply(c, nil); err != nil {
-		s.release()
+		s.end()
 		return nil, err
 	}
 	if err := s.api(); err != nil {
-		s.release()
+		s.end()
 		return nil, err
 	}
 	return s, nil
 }
 
-func newServer(c *Config, h http.Handler, base context.Context, log *zerolog.Logger) *http.Server {
-	return &http.Server{
-		Handler: h, ReadHeaderTimeout: c.Timeouts.Header.Std(), IdleTimeout: c.Timeouts.Idle.Std(),
-		MaxHeaderBytes: int(c.MaxHeader), ErrorLog: logx.Std(logx.Comp(*log, "http"), zerolog.DebugLevel),
-		BaseContext: func(net.Listener) context.Context { return base },
-		ConnContext: guard.NewContext,
+func engineOptions(c *Config) engine.Options {
+	limits := http1.DefaultLimits()
+	limits.Head = int(c.MaxHeader)
+	limits.Line = min(limits.Line, limits.Head)
+	return engine.Options{
+		Workers: runtime.GOMAXPROCS(0), Limits: limits, Header: c.Timeouts.Header.Std(), Idle: c.Timeouts.Idle.Std(), Clients: c.Connections,
 	}
 }
 
@@ -148,48 +137,33 @@ func (s *Service) Run(ctx context.Context) error {
 	wg.Go(func() { s.log.Run(logged) })
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	defer s.release()
-	s.mu.Lock()
-	s.running = true
-	for _, l := range s.listeners {
-		s.serveLocked(l)
-	}
-	s.mu.Unlock()
+	defer s.end()
+	failed := make(chan error, 2)
+	served := make(chan struct{})
+	wg.Go(func() {
+		defer close(served)
+		if err := s.engine.Run(); err != nil {
+			failed <- err
+		}
+	})
 	wg.Go(func() { s.follow(ctx) })
-	wg.Go(func() { s.fail(s.vips.Run(ctx)) })
+	wg.Go(func() {
+		if err := s.vips.Run(ctx); err != nil {
+			failed <- err
+		}
+	})
+	defer func() { <-served }() // before end
+	defer s.engine.Stop()
 	select {
 	case <-ctx.Done():
 		return nil
-	case err := <-s.failed:
+	case err := <-failed:
 		return err
 	}
 }
 
-// serveLocked serves l in a goroutine of its own until it is closed.
-func (s *Service) serveLocked(l *listener) {
-	s.serving.Go(func() {
-		err := s.server.Serve(l)
-		if l.isClosed() || errors.Is(err, http.ErrServerClosed) {
-			return
-		}
-		s.fail(fault.Wrap(fault.Internal, err, "lbd: accept on %s", l.want))
-	})
-}
-
-// fail ends the service with err; nil does nothing. The first failure counts.
-func (s *Service) fail(err error) {
-	if err == nil {
-		return
-	}
-	select {
-	case s.failed <- err:
-	default:
-	}
-}
-
-// release ends what is left and waits for it.
-func (s *Service) release() {
-	s.cancel()
+// end ends what is left and waits for it. The engine has ended, or never ran.
+func (s *Service) end() {
 	s.mu.Lock()
 	s.draining = true
 	listeners, pools := s.listeners, s.pools
@@ -198,14 +172,12 @@ func (s *Service) release() {
 	for _, l := range listeners {
 		l.Close()
 	}
-	s.server.Close()
-	s.handler.Tunnels.CloseAll()
-	s.handler.Wait()
-	s.serving.Wait()
+	s.engine.Close()
 	for _, p := range pools {
 		p.Close()
 	}
 	s.runner.Close()
+	s.backends.Close()
 }
 
 // drainPause is how long clients that keep their connection may still send a request on it, to be told then that it closes.
@@ -221,7 +193,7 @@ func (s *Service) Drain(ctx context.Context) error {
 	listeners := s.listeners
 	s.mu.Unlock()
 	left := s.leave(ctx)
-	s.handler.Close()
+	s.engine.Drain()
 	for _, l := range listeners {
 		l.Close()
 	}
@@ -229,30 +201,16 @@ func (s *Service) Drain(ctx context.Context) error {
 	if end, ok := ctx.Deadline(); ok {
 		pause = min(pause, time.Until(end)/4)
 	}
-	wait(ctx, s.gate.empty(), pause)
-	err := s.server.Shutdown(ctx)
-	if err == nil {
-		err = s.handler.Tunnels.Wait(ctx)
-	}
-	if err == nil {
+	brief, cancel := context.WithTimeout(ctx, pause)
+	s.engine.Wait(brief)
+	cancel()
+	s.engine.CloseIdle()
+	if s.engine.Wait(ctx) == nil {
 		return left
 	}
-	open, _, _ := s.gate.counts()
-	tunnels := s.handler.Tunnels.Len()
-	s.handler.Tunnels.CloseAll()
-	s.server.Close()
+	open, tunnels := s.engine.Open()
+	s.engine.Cut()
 	return errors.Join(left, fault.New(fault.Partial, "lbd: drain: %d connections were cut, %d of them upgraded", open, tunnels))
-}
-
-// wait waits for done, at most for d.
-func wait(ctx context.Context, done <-chan struct{}, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-done:
-	case <-t.C:
-	case <-ctx.Done():
-	}
 }
 
 // Status is the service's part of `lbd status`.
@@ -267,8 +225,8 @@ type Status struct {
 
 // Status returns listeners and pools.
 func (s *Service) Status() any {
-	open, _, _ := s.gate.counts()
-	st := Status{Connections: open, Tunnels: s.handler.Tunnels.Len(), Pools: s.poolStatus(), Listen: []string{}}
+	open, tunnels := s.engine.Open()
+	st := Status{Connections: open, Tunnels: tunnels, Pools: s.poolStatus(), Listen: []string{}}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, l := range s.listeners {
@@ -279,8 +237,4 @@ func (s *Service) Status() any {
 		st.VIPs, st.Summary, v.Summary = &v, v.Summary, nil
 	}
 	return st
-}
-
-func (s *Service) panicked(v any) {
-	s.env.Log.Error().Interface("panic", v).Msg("BUG: an exchange failed; its connection is closed")
 }

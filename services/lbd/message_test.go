@@ -37,7 +37,7 @@ func TestFieldsAreForwarded(t *testing.T) {
 	f("", "", "GET /a%2Fb//c?x=%zz;y HTTP/1.1\nHost: site.test\nConnection: close, X-Mine, X-Forwarded-For\nX-Mine: 1\nX-Kept: 2\n"+
 		"Keep-Alive: 5\nProxy-Authorization: secret\nTE: trailers, gzip\nX-Forwarded-For: 6.6.6.6\nForwarded: for=6.6.6.6\n\n",
 		http.Header{
-			"Host": {"site.test"}, "Target": {"/a%2Fb//c?x=%zz;y"}, "X-Kept": {"2"}, "Te": {"trailers"},
+			"Host": {"site.test"}, "Target": {"/a%2Fb//c?x=%zz;y"}, "X-Kept": {"2"}, "Te": {"trailers"}, "Connection": {"TE"},
 			"X-Forwarded-For": {"127.0.0.1"}, "X-Forwarded-Proto": {"http"}, "X-Forwarded-Host": {"site.test"},
 		})
 	f("", "trusted: [127.0.0.0/8]\n", "GET / HTTP/1.1\nHost: in.test\nConnection: close\nX-Forwarded-For: 9.9.9.9\nX-Forwarded-Proto: https\n"+

@@ -18,12 +18,11 @@ func (s *Service) vipEnv(env *daemon.Env) vip.Env {
 	}
 }
 
-// alive takes the locks that a request needs: a service that is stuck in one does not return.
+// alive takes the lock that a reload needs, and asks whether the engine's loops turn: a service that is stuck does not return, or says no.
 func (s *Service) alive() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.gate.counts()
-	return true
+	return s.engine.Turning()
 }
 
 func valueOf(pool string) string { return config.ValueBackends + "." + pool }

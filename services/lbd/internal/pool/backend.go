@@ -3,56 +3,83 @@ package pool
 import (
 	"context"
 	"net"
-	"net/http"
+	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
-// idlePerBackend bounds the idle connections kept to one server.
-const (
-	idlePerBackend = 256
-	idleBackend    = 30 * time.Second
-	maxAnswerHead  = 256 << 10
-	expectWait     = 2 * time.Second // for 100 Continue, before the body is sent all the same
-)
-
-// Backend holds the connections to one server. Those with the same address are one, over pools and reloads.
+// Backend is one server's address. Those with the same name are one, over pools and reloads.
 type Backend struct {
-	addr   string
-	reuse  *http.Transport // keeps connections
-	single *http.Transport // one connection a request
-	refs   int             // guarded by Backends.mu
+	name string
+	refs int // guarded by Backends.mu
+	at   atomic.Pointer[netip.AddrPort]
+	end  context.CancelFunc // of the resolver; nil: the name is an address
 }
 
-// Backends are the servers in use, by address. Safe for concurrent use.
+// Addr returns where the server is; not valid if its name has not been resolved yet.
+func (b *Backend) Addr() netip.AddrPort {
+	if a := b.at.Load(); a != nil {
+		return *a
+	}
+	return netip.AddrPort{}
+}
+
+const (
+	resolveEvery = 10 * time.Second
+	resolveAgain = time.Second // after a failure
+	resolveLimit = 3 * time.Second
+)
+
+// Backends are the servers in use, by name. Safe for concurrent use. A name that is no address is resolved in the background, by a
+// goroutine each, again and again: while that fails the last answer counts.
 type Backends struct {
+	ctx    context.Context
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+
 	mu  sync.Mutex
 	all map[string]*Backend
 }
 
-// NewBackends returns an empty set.
-func NewBackends() *Backends { return &Backends{all: map[string]*Backend{}} }
+// NewBackends returns an empty set. Close it.
+func NewBackends() *Backends {
+	s := &Backends{all: map[string]*Backend{}}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	return s
+}
 
-// Get returns the backend of addr and counts the use. Release gives it back.
-func (s *Backends) Get(addr string) *Backend {
+// Get returns the backend of host:port and counts the use. Release gives it back.
+func (s *Backends) Get(name string) *Backend {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	b := s.all[addr]
+	b := s.all[name]
 	if b == nil {
-		b = &Backend{addr: addr, reuse: newTransport(false), single: newTransport(true)}
-		s.all[addr] = b
+		b = &Backend{name: name}
+		s.all[name] = b
+		if a, err := netip.ParseAddrPort(name); err == nil {
+			a = netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
+			b.at.Store(&a)
+		} else if s.ctx.Err() == nil {
+			ctx, cancel := context.WithCancel(s.ctx)
+			b.end = cancel
+			s.wg.Go(func() { b.resolve(ctx) })
+		}
 	}
 	b.refs++
 	return b
 }
 
-// Release counts a use out. With the last one idle connections are closed; requests under way end as they would.
+// Release counts a use out.
 func (s *Backends) Release(b *Backend) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if b.refs--; b.refs == 0 {
-		delete(s.all, b.addr)
-		b.reuse.CloseIdleConnections()
+	if b.refs--; b.refs > 0 {
+		return
+	}
+	delete(s.all, b.name)
+	if b.end != nil {
+		b.end()
 	}
 }
 
@@ -63,59 +90,45 @@ func (s *Backends) Len() int {
 	return len(s.all)
 }
 
-// Do sends r. With fresh it is sent on a connection of its own: one that the server may be closing just now cannot lose it.
-func (b *Backend) Do(r *http.Request, fresh bool) (*http.Response, error) {
-	if fresh {
-		return b.single.RoundTrip(r)
-	}
-	return b.reuse.RoundTrip(r)
+// Close ends resolving and waits for it.
+func (s *Backends) Close() {
+	s.cancel()
+	s.wg.Wait()
 }
 
-// DialError is the error of a request whose connection could not be made: nothing of it was sent.
-type DialError struct{ Err error }
-
-// Error returns the cause's text.
-func (e *DialError) Error() string { return e.Err.Error() }
-
-// Unwrap returns the cause.
-func (e *DialError) Unwrap() error { return e.Err }
-
-func newTransport(single bool) *http.Transport {
-	d := &net.Dialer{KeepAlive: 15 * time.Second}
-	return &http.Transport{
-		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
-			ctx, cancel := context.WithTimeout(ctx, dialPatience(ctx))
-			defer cancel()
-			c, err := d.DialContext(ctx, network, addr)
-			if err != nil {
-				return nil, &DialError{err}
-			}
-			return c, nil
-		},
-		DisableCompression:     true, // bodies are passed on as they are
-		DisableKeepAlives:      single,
-		MaxIdleConnsPerHost:    idlePerBackend,
-		IdleConnTimeout:        idleBackend,
-		ExpectContinueTimeout:  expectWait,
-		MaxResponseHeaderBytes: maxAnswerHead,
-		WriteBufferSize:        16 << 10,
-		ReadBufferSize:         16 << 10,
+// resolve keeps the address until ctx ends.
+func (b *Backend) resolve(ctx context.Context) {
+	host, port := splitHostPort(b.name)
+	for {
+		wait := resolveEvery
+		if a, ok := lookup(ctx, host); ok {
+			at := netip.AddrPortFrom(a, port)
+			b.at.Store(&at)
+		} else {
+			wait = resolveAgain
+		}
+		t := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+			t.Stop()
+			return
+		case <-t.C:
+		}
 	}
 }
 
-type patienceKey struct{}
-
-// defaultPatience bounds a dial whose request says nothing.
-const defaultPatience = 10 * time.Second
-
-// WithConnect returns ctx with the longest time that a connection for its request may take.
-func WithConnect(ctx context.Context, d time.Duration) context.Context {
-	return context.WithValue(ctx, patienceKey{}, d)
-}
-
-func dialPatience(ctx context.Context) time.Duration {
-	if d, ok := ctx.Value(patienceKey{}).(time.Duration); ok {
-		return d
+// lookup returns the first address of a host, of IPv4 if it has one.
+func lookup(ctx context.Context, host string) (netip.Addr, bool) {
+	ctx, cancel := context.WithTimeout(ctx, resolveLimit)
+	defer cancel()
+	all, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+	if err != nil || len(all) == 0 {
+		return netip.Addr{}, false
 	}
-	return defaultPatience
+	for _, a := range all {
+		if a.Unmap().Is4() {
+			return a.Unmap(), true
+		}
+	}
+	return all[0], true
 }

@@ -1,7 +1,7 @@
 // Package pool keeps groups of servers that answer alike: who is in, who is well, who serves the next request.
 //
 // Core is the pure part that decides. Pool is the shell around it: it has members checked by a probe.Runner, and a
-// member whose request failed checked at once; it holds the members' connections and bounds retries. A Pool lives over
+// member whose request failed checked at once; it knows the members' addresses and bounds retries. A Pool lives over
 // reloads, so that unchanged members keep health and connections.
 package pool
 
@@ -156,29 +156,22 @@ func (p *Pool) tell(events []Event) {
 	}
 }
 
-// Pick is a choice of Pool.Pick. Done must be called once the request is over.
-type Pick struct {
-	ID      ID
-	Backend *Backend
-	pool    *Pool
-}
-
-// Pick chooses the member for a request that failed at those in tried; ok is false where none may serve.
-func (p *Pool) Pick(now time.Time, tried []ID) (_ Pick, ok bool) {
+// Pick chooses the member for a request that failed at those in tried; ok is false where none may serve. Done gives the choice
+// back.
+func (p *Pool) Pick(now time.Time, tried []ID) (id ID, at netip.AddrPort, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	id, ok := p.core.Pick(now, tried)
-	if !ok {
-		return Pick{}, false
+	if id, ok = p.core.Pick(now, tried); ok {
+		at = p.backends[id].Addr()
 	}
-	return Pick{ID: id, Backend: p.backends[id], pool: p}, true
+	return id, at, ok
 }
 
-// Done counts the request out.
-func (k Pick) Done() {
-	k.pool.mu.Lock()
-	defer k.pool.mu.Unlock()
-	k.pool.core.Done(k.ID)
+// Done counts a request of the member out.
+func (p *Pool) Done(id ID) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.core.Done(id)
 }
 
 // Request counts a request into the retry budget.
