@@ -1,0 +1,100 @@
+package engine
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/everup/everup/services/lbd/internal/http1"
+	"github.com/everup/everup/shared/labtest"
+)
+
+// TestIdleBytes: what a connection without a request costs, after one request each.
+func TestIdleBytes(t *testing.T) {
+	const n, most = 2000, 1500 // HAProxy's is 1230 B, nginx's 570 B; here the client's own end is in the figure
+	b := backend(t, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "ok") })
+	r := start(t, &site{members: []netip.AddrPort{b}})
+	r.SetLimit(n + 1)
+	one := func() net.Conn {
+		c, in := r.dial(t)
+		io.WriteString(c, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+		res, err := http.ReadResponse(in, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		io.Copy(io.Discard, res.Body)
+		return c
+	}
+	conns := make([]net.Conn, 0, n)
+	conns = append(conns, one())
+	before := heap()
+	for len(conns) < n {
+		conns = append(conns, one())
+	}
+	per := (int64(heap()) - int64(before)) / int64(n)
+	t.Logf("%d B for an idle connection, both ends in this process", per)
+	if per > most {
+		t.Errorf("%d B for an idle connection, want at most %d", per, most)
+	}
+	runtime.KeepAlive(conns)
+}
+
+// heap returns the bytes in use.
+func heap() uint64 {
+	for range 3 {
+		runtime.GC()
+	}
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
+
+// TestIdleIsShared: a connection to a member that one loop has left idle serves the request of a client of another.
+func TestIdleIsShared(t *testing.T) {
+	labtest.LeakCheck(t)
+	b := backend(t, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.RemoteAddr) })
+	s := &site{members: []netip.AddrPort{b}}
+	e, err := New(Options{Workers: 2, Clients: 100, Limits: http1.DefaultLimits(), Header: 5 * time.Second, Idle: 5 * time.Second}, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var addrs []string
+	for i := range 2 {
+		fd, addr := listen(t)
+		addrs = append(addrs, addr)
+		a := &acceptor{w: e.workers[i], fd: fd} // one socket for each worker
+		e.workers[i].loop.Post(a.open)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- e.Run() }()
+	defer func() { e.Stop(); <-ended }()
+	seen := map[string]bool{}
+	for i := range 20 {
+		c := client1(t)
+		res, err := c.Get(fmt.Sprintf("http://%s/", addrs[i%2]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		from, err := io.ReadAll(res.Body)
+		if res.Body.Close(); err != nil {
+			t.Fatal(err)
+		}
+		seen[string(from)] = true
+		// The answer is here before the connection is idle: the next request would otherwise make one of its own.
+		labtest.Eventually(t, 5*time.Second, "an idle connection", func() error {
+			if n := e.idle.Len(); n != 1 {
+				return fmt.Errorf("%d are idle", n)
+			}
+			return nil
+		})
+		c.CloseIdleConnections()
+	}
+	if c := e.Counts(); len(seen) != 1 || c.Connected != 1 || c.Reused != 19 {
+		t.Errorf("the member saw %d connections; %+v", len(seen), c)
+	}
+}
