@@ -61,6 +61,9 @@ type loop struct {
 	pieces    [][]byte
 	backlogs  []*backlog // to be used again
 	lagging   int        // connections with a backlog
+	delaying  bool       // the events of a look are being served, of which there are several
+	delayed   []ref      // connections whose answers are sent together
+	waiting   int        // bytes of those
 	quiet     bool       // endQuiet was called
 	events    [maxEvents]unix.EpollEvent
 }
@@ -126,9 +129,12 @@ func (l *loop) run() error {
 		if err != nil {
 			return fault.Wrap(fault.Internal, err, "loop: wait for events")
 		}
+		l.delaying = n > 1
 		for i := range l.events[:n] {
 			l.event(&l.events[i])
 		}
+		l.delaying = false
+		l.sendDelayed()
 		l.round()
 		l.publish()
 		l.breathe(n)
@@ -174,6 +180,7 @@ func (l *loop) breathe(events int) {
 func (l *loop) event(ev *unix.EpollEvent) {
 	switch {
 	case ev.Fd == slotWake:
+		l.sendDelayed() // so that it finds no connection in between
 		l.look()
 		return
 	case ev.Fd <= slotListeners:

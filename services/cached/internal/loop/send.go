@@ -55,6 +55,12 @@ func (l *loop) dropOut() {
 // postpone moves rest and l.out.Big to c's backlog, and sees that it is written on: by the ready queue when only the turn is
 // over, else when the socket has room.
 func (l *loop) postpone(c *conn, rest []byte) {
+	l.setAside(c, rest)
+	l.later(c)
+}
+
+// setAside moves rest and l.out.Big to c's backlog.
+func (l *loop) setAside(c *conn, rest []byte) {
 	b := &backlog{}
 	if n := len(l.backlogs); n > 0 {
 		b, l.backlogs = l.backlogs[n-1], l.backlogs[:n-1]
@@ -67,7 +73,6 @@ func (l *loop) postpone(c *conn, rest []byte) {
 	c.out = b
 	l.lagging++
 	l.timed.Store(true)
-	l.later(c)
 }
 
 func (l *loop) later(c *conn) {

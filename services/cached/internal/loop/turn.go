@@ -91,7 +91,14 @@ func (l *loop) step(c *conn, in []byte) (rest []byte, on bool) {
 
 // leave ends a turn: it keeps in, writes the answers, and sees to c's next turn.
 func (l *loop) leave(c *conn, in []byte) {
-	if !l.keep(c, in) || l.send(c) != sent {
+	if !l.keep(c, in) {
+		return
+	}
+	if l.delays(c) {
+		l.delay(c)
+		return
+	}
+	if l.send(c) != sent {
 		return
 	}
 	switch {
@@ -123,12 +130,17 @@ func (l *loop) keep(c *conn, in []byte) bool {
 
 // mayKeep tells whether n bytes more may be kept, and closes c if not. What lies in l.out is for c, and goes with it.
 func (l *loop) mayKeep(c *conn, n int) bool {
-	if n <= heldFree || l.pool.lent+int64(n) <= l.g.limits.Load().MostBuffers()/int64(len(l.g.loops)) {
+	if l.mayLend(n) {
 		return true
 	}
 	l.g.buffersFull.Add(1)
 	l.close(c, conns.Failed)
 	return false
+}
+
+// mayLend tells whether the pool may lend a buffer of n bytes.
+func (l *loop) mayLend(n int) bool {
+	return n <= heldFree || l.pool.lent+int64(n) <= l.g.limits.Load().MostBuffers()/int64(len(l.g.loops))
 }
 
 // rescue ends c after a panic, wherever it came from: the others are well.
