@@ -3,6 +3,6 @@
 //
 // All of it lives on samples. The engine hands over, under its shards' locks, every n-th access (for [HotKeys]) and every access
 // to the keys whose hash lies below a threshold (for [Curve]); both take one short lock of their own and allocate nothing once they are
-// full. [Windows] is fed once a second with totals. Memory is fixed: some 600 KiB for a Curve of 8192 keys, 300 bytes for each
+// full. [Windows] is fed once a second with totals. Memory is fixed: some 300 KiB for a Curve of 4096 keys, 300 bytes for each
 // hot key kept.
 package insight
