@@ -15,6 +15,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -88,7 +89,7 @@ func New(c *Config, env *daemon.Env) (*Service, error) {
 	}
 	s.runner = probe.NewRunner(probe.RunnerOptions{Metrics: env.Metrics})
 	s.site = &site{done: s.done, told: s.counters.retry, logs: c.AccessLog != config.AccessLog{}}
-	if s.engine, err = engine.New(engineOptions(c), s.site); err != nil {
+	if s.engine, err = engine.New(s.engineOptions(c), s.site); err != nil {
 		return nil, err
 	}
 	s.counters.register(env.Metrics, s)
@@ -107,12 +108,15 @@ func New(c *Config, env *daemon.Env) (*Service, error) {
 	return s, nil
 }
 
-func engineOptions(c *Config) engine.Options {
+func (s *Service) engineOptions(c *Config) engine.Options {
 	limits := http1.DefaultLimits()
 	limits.Head = int(c.MaxHeader)
 	limits.Line = min(limits.Line, limits.Head)
 	return engine.Options{
 		Workers: runtime.GOMAXPROCS(0), Limits: limits, Header: c.Timeouts.Header.Std(), Idle: c.Timeouts.Idle.Std(), Clients: c.Connections,
+		Panic: func(v any) {
+			s.env.Log.Error().Interface("panic", v).Bytes("stack", debug.Stack()).Msg("BUG: an exchange failed; its connection is closed")
+		},
 	}
 }
 

@@ -46,6 +46,23 @@ func (c *client) Expired() {
 	c.x.clientLate()
 }
 
+// fail closes the connection after a panic. The exchange is not used again, and nothing of it is told: that may have been what failed.
+func (c *client) fail() {
+	if x := c.x; x != nil {
+		c.x = nil
+		if x.m != nil {
+			x.m.close()
+		}
+		if x.phase == tunnel {
+			c.w.e.tunnels.Add(-1)
+		}
+		if x.choice.Member != "" {
+			x.plan.Pool.Release(x.choice.Member)
+		}
+	}
+	c.close()
+}
+
 // park lets go of everything but the connection.
 func (c *client) park() {
 	x := c.x

@@ -18,6 +18,8 @@ type Options struct {
 	Header  time.Duration // longest time for a request's head to come in
 	Idle    time.Duration // a connection without a request is closed after so long
 	Clients int           // connections at once
+	// Panic is told of a panic, which ends one exchange. nil: it ends the process.
+	Panic func(v any)
 }
 
 // Engine serves HTTP/1.1 clients.
@@ -49,11 +51,30 @@ func New(o Options, site Site) (*Engine, error) {
 			}
 			return nil, err
 		}
+		if o.Panic != nil {
+			l.Panicked = e.panicked
+		}
 		e.workers = append(e.workers, &worker{
 			e: e, loop: l, began: time.Now(), clients: map[*client]struct{}{},
 		})
 	}
 	return e, nil
+}
+
+// panicked ends what a panic has left in an unknown state.
+func (e *Engine) panicked(h loop.Handler, v any) {
+	e.o.Panic(v)
+	switch c := h.(type) {
+	case *client:
+		c.fail()
+	case *member:
+		if c.x != nil && c.x.c != nil {
+			c.x.c.fail()
+			return
+		}
+		e.idle.remove(c)
+		c.close()
+	}
 }
 
 // Run serves until Stop. It returns the first failure of a loop.

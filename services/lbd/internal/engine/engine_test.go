@@ -194,3 +194,28 @@ func TestIdleKeepsNothing(t *testing.T) {
 		t.Errorf("%d exchanges are kept", n)
 	}
 }
+
+// TestPanicEndsOneExchange: what goes wrong with one request is not the others'.
+func TestPanicEndsOneExchange(t *testing.T) {
+	b := backend(t, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "ok") })
+	s := &site{members: []netip.AddrPort{b}}
+	s.plan = func(r *Request, p *Plan) {
+		if string(r.Text(r.Head.Target.Path)) == "/bug" {
+			panic("oops")
+		}
+	}
+	r := start(t, s)
+	c, in := r.dial(t)
+	io.WriteString(c, "GET /bug HTTP/1.1\r\nHost: a\r\n\r\n")
+	if got, err := io.ReadAll(in); err != nil || len(got) > 0 {
+		t.Errorf("%q, %v", got, err)
+	}
+	res, err := client1(t).Get("http://" + r.addr + "/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if got, _ := io.ReadAll(res.Body); string(got) != "ok" || r.panics.Load() != 1 {
+		t.Errorf("%q after %d panics", got, r.panics.Load())
+	}
+}

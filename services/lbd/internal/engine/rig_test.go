@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -94,14 +95,16 @@ func (s *site) Retry(time.Time) bool { return true }
 // rig is an engine that listens.
 type rig struct {
 	*Engine
-	site *site
-	addr string
+	site   *site
+	addr   string
+	panics *atomic.Int64
 }
 
 func start(t testing.TB, s *site) *rig {
 	t.Helper()
 	labtest.LeakCheck(t)
-	e, err := New(Options{Workers: 1, Clients: 1000, Limits: http1.DefaultLimits(), Header: 5 * time.Second, Idle: 5 * time.Second}, s)
+	panics := new(atomic.Int64)
+	e, err := New(Options{Panic: func(any) { panics.Add(1) }, Workers: 1, Clients: 1000, Limits: http1.DefaultLimits(), Header: 5 * time.Second, Idle: 5 * time.Second}, s)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,7 +123,7 @@ func start(t testing.TB, s *site) *rig {
 			t.Errorf("%d clients, %d tunnels and %d choices are left", n, m, s.active)
 		}
 	})
-	return &rig{e, s, addr}
+	return &rig{e, s, addr, panics}
 }
 
 func listen(t testing.TB) (fd int, addr string) {

@@ -52,7 +52,17 @@ type Loop struct {
 	again      []Ref
 	spare      []Ref
 	events     [maxEvents]unix.EpollEvent
+	got        int // events of this turn
+	next       int // the first of them that is not handled
+	turn       []Ref
+	current    Handler // whose method runs
 	counts     Counts
+
+	// Panicked is told of a panic in a handler's method or, with a nil handler, in a posted function; it is to end what the handler is
+	// for. nil: a panic ends the process. Set before Run.
+	Panicked func(h Handler, v any)
+
+	running []func() // of posted, that are to be run in this turn
 
 	stop   atomic.Bool
 	woken  atomic.Bool
@@ -240,14 +250,41 @@ func (l *Loop) Run() error {
 		l.now = time.Since(l.origin)
 		l.wheel.idle(l.now)
 		l.counts.Events += uint64(n)
-		for i := range l.events[:n] {
-			l.dispatch(&l.events[i])
+		l.got, l.next = n, 0
+		l.turn, l.again = l.again, l.spare[:0]
+		// A panic ends one of these, and what it has left is gone on with.
+		for !l.handleEvents() || !l.runAgain() {
 		}
-		l.runAgain()
-		l.runPosted()
-		l.runExpired()
+		l.spare = l.turn[:0]
+		for !l.runPosted() {
+		}
+		for !l.runExpired() {
+		}
 	}
 	return nil
+}
+
+// rescue takes a panic of the current handler's.
+func (l *Loop) rescue() {
+	if l.Panicked == nil {
+		return
+	}
+	if v := recover(); v != nil {
+		h := l.current
+		l.current = nil
+		l.Panicked(h, v)
+	}
+}
+
+// handleEvents handles the turn's events that are left. False if a panic has ended it.
+func (l *Loop) handleEvents() (done bool) {
+	defer l.rescue()
+	for l.next < l.got {
+		ev := &l.events[l.next]
+		l.next++
+		l.dispatch(ev)
+	}
+	return true
 }
 
 // wait looks for events, and waits for one if nothing else is to be done.
@@ -287,48 +324,64 @@ func (l *Loop) dispatch(ev *unix.EpollEvent) {
 	if ev.Events&(unix.EPOLLERR|unix.EPOLLHUP|unix.EPOLLRDHUP) != 0 {
 		e |= Hangup
 	}
+	l.current = s.h
 	s.h.Ready(e)
 }
 
-func (l *Loop) runAgain() {
-	turn := l.again
-	l.again = l.spare[:0]
-	for _, r := range turn {
+// runAgain calls those that have asked for it in the turn before.
+func (l *Loop) runAgain() (done bool) {
+	defer l.rescue()
+	for len(l.turn) > 0 {
+		r := l.turn[len(l.turn)-1]
+		l.turn = l.turn[:len(l.turn)-1]
 		if s := l.at(r); s != nil && s.queued {
 			s.queued = false
+			l.current = s.h
 			s.h.Ready(0)
 		}
 	}
-	l.spare = turn
+	return true
 }
 
-func (l *Loop) runPosted() {
-	if !l.woken.Load() {
-		return
+// runPosted runs what was posted.
+func (l *Loop) runPosted() (done bool) {
+	defer l.rescue()
+	if l.woken.Load() {
+		var b [8]byte
+		unix.Read(l.wake, b[:])
+		l.woken.Store(false)
+		l.mu.Lock()
+		l.running = append(l.running, l.posted...)
+		l.posted = nil
+		l.mu.Unlock()
 	}
-	var b [8]byte
-	unix.Read(l.wake, b[:])
-	l.woken.Store(false)
-	l.mu.Lock()
-	turn := l.posted
-	l.posted = nil
-	l.mu.Unlock()
-	for _, f := range turn {
+	for len(l.running) > 0 {
+		f := l.running[0]
+		l.running = l.running[1:]
+		l.current = nil
 		f()
 	}
+	l.running = nil
+	return true
 }
 
-func (l *Loop) runExpired() {
-	l.wheel.expire(l.slots, l.now, func(i uint32) {
-		s := &l.slots[i]
-		switch {
-		case s.h == nil || s.deadline == 0:
-		case s.deadline > l.now:
-			l.wheel.put(l.slots, i, s.deadline)
-		default:
-			s.deadline = 0
-			l.counts.Expired++
-			s.h.Expired()
-		}
-	})
+// runExpired calls those whose deadline has passed.
+func (l *Loop) runExpired() (done bool) {
+	defer l.rescue()
+	l.wheel.expire(l.slots, l.now, l.expired)
+	return true
+}
+
+func (l *Loop) expired(i uint32) {
+	s := &l.slots[i]
+	switch {
+	case s.h == nil || s.deadline == 0:
+	case s.deadline > l.now:
+		l.wheel.put(l.slots, i, s.deadline)
+	default:
+		s.deadline = 0
+		l.counts.Expired++
+		l.current = s.h
+		s.h.Expired()
+	}
 }

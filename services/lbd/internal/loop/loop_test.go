@@ -323,3 +323,43 @@ func TestWheel(t *testing.T) {
 		}
 	}
 }
+
+// TestPanics: a panic in one handler leaves the others their events, and is told with whose it was.
+func TestPanics(t *testing.T) {
+	l := open(t)
+	var told []Handler
+	l.Panicked = func(h Handler, v any) {
+		if v != "oops" {
+			t.Errorf("told %v", v)
+		}
+		told = append(told, h)
+	}
+	calls := 0
+	f := func() *end {
+		e, _ := pair(t, l)
+		e.ready = func(*end, Events) { calls++; panic("oops") }
+		e.expired = func(*end) { calls++; panic("oops") }
+		e.add()
+		l.SetDeadline(e.ref, 5*time.Millisecond)
+		return e
+	}
+	a, b := f(), f()
+	last, _ := pair(t, l)
+	last.expired = func(*end) { l.Stop() }
+	last.add()
+	l.SetDeadline(last.ref, 40*time.Millisecond)
+	l.Post(func() { panic("oops") })
+	posted := false
+	l.Post(func() { posted = true })
+	run(t, l)
+	if calls != 4 || len(told) != 5 || !posted {
+		t.Errorf("%d calls, %d told, posted %v", calls, len(told), posted)
+	}
+	count := map[Handler]int{}
+	for _, h := range told {
+		count[h]++
+	}
+	if count[a] != 2 || count[b] != 2 || count[nil] != 1 {
+		t.Errorf("told of %v", count)
+	}
+}

@@ -19,6 +19,7 @@ type timer struct {
 type wheel struct {
 	heads [spokes]uint32 // first slot of a spoke, 0: none
 	done  int64          // tick up to which all was looked at
+	rest  bool           // but for what is left of its spoke
 	count int
 }
 
@@ -80,14 +81,18 @@ func (w *wheel) next() (time.Duration, bool) {
 func (w *wheel) expire(slots []slot, now time.Duration, look func(uint32)) {
 	last := int64(now / tick)
 	w.idle(now)
-	for w.done < last {
-		w.done++
+	for w.rest || w.done < last {
+		if !w.rest {
+			w.done++
+		}
 		if last-w.done > spokes { // the loop stood still for longer than a round
 			w.done = last - spokes
 		}
+		w.rest = true // look may not come back
 		for i := w.heads[w.done%spokes]; i != 0; i = w.heads[w.done%spokes] {
 			w.remove(slots, i)
 			look(i)
 		}
+		w.rest = false
 	}
 }
