@@ -4,45 +4,80 @@ import (
 	"context"
 	"fmt"
 	"syscall"
+	"time"
 
 	"github.com/everup/everup/deploy/bench/cached/load"
 	"github.com/everup/everup/deploy/bench/cached/server"
 )
 
+const idleLimit = 30 * time.Second // for all runs with one number of connections
+
 // idle measures what a connection costs that has asked once and then rests.
 func (b *bench) idle(ctx context.Context) error {
 	counts := pick(b, []int{10_000, 100_000}, []int{1_000})
-	b.section("Idle connections", "Over a unix socket, `-t 1`, each connection has asked for one key. Memory of the process; the kernel's own for the sockets is not in it.")
+	b.section("Idle connections", "Over a unix socket, `-t 1`, each connection has asked for one key. Memory of the process; the kernel's own for the sockets is not in it. "+
+		"In brackets the least and the most of the runs: a garbage-collected heap is not always equally full.")
 	rows := [][]string{{"connections", "server", "RSS before", "RSS with them", "per connection"}}
 	for _, n := range counts {
-		if err := files(uint64(n) + 1000); err != nil {
-			fmt.Fprintf(b.out, "%d connections: not measured, the limit of open files cannot be raised: %v\n\n", n, err)
-			continue
+		if had := files(n + spareFiles); had < n+spareFiles {
+			fmt.Fprintf(b.out, "%d connections: a process may have %d descriptors here, so there are %d.\n\n", n, had, had-spareFiles)
+			n = had - spareFiles
 		}
-		for _, who := range b.sides {
-			row, err := b.idleOf(ctx, who, n)
-			if err != nil {
-				return fmt.Errorf("%s, %d connections: %w", who.name, n, err)
+		var all [2][]rested
+		err := b.repeat(ctx, idleLimit, func(run int) error {
+			for _, i := range order(run) {
+				r, err := b.idleOf(ctx, b.sides[i], n)
+				if err != nil {
+					return fmt.Errorf("%s, %d connections: %w", b.sides[i].name, n, err)
+				}
+				all[i] = append(all[i], r)
 			}
-			rows = append(rows, row)
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		for i, who := range b.sides {
+			rows = append(rows, idleRow(n, who, all[i]))
 		}
 	}
 	b.table(rows)
+	b.fewer()
 	return nil
 }
 
-// files raises the limit of open files of this process and of those it will start.
-func files(n uint64) error {
-	var l syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &l); err != nil {
-		return err
+// rested is the memory of a server in one run.
+type rested struct{ before, after, each float64 }
+
+func idleRow(n int, who side, all []rested) []string {
+	each := func(r rested) float64 { return r.each }
+	low, high := spread(all, each)
+	return []string{
+		fmt.Sprint(n), who.name, mebibytes(int64(mid(all, func(r rested) float64 { return r.before }))), mebibytes(int64(mid(all, func(r rested) float64 { return r.after }))),
+		fmt.Sprintf("%.0f B (%.0f–%.0f)", mid(all, each), low, high),
 	}
-	return syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: max(l.Cur, n), Max: max(l.Max, n)})
 }
 
-func (b *bench) idleOf(ctx context.Context, who side, n int) ([]string, error) {
-	var row []string
-	err := b.with(ctx, who, "unix", 1, []string{"-m", "64", "-c", fmt.Sprint(n + 100), "-t", "1"}, func(s *server.Server, _ *load.Client) error {
+// spareFiles are those that a process has open beside its connections, at most.
+const spareFiles = 1000
+
+// files raises the limit of open files of this process, and so of those it will start, to n or as far as it can, and returns the limit.
+func files(n int) int {
+	var l syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &l); err != nil {
+		return 0
+	}
+	for _, most := range []uint64{max(l.Max, uint64(n)), l.Max} {
+		want := syscall.Rlimit{Cur: max(l.Cur, min(most, uint64(n))), Max: most}
+		if syscall.Setrlimit(syscall.RLIMIT_NOFILE, &want) == nil {
+			return int(want.Cur)
+		}
+	}
+	return int(l.Cur)
+}
+
+func (b *bench) idleOf(ctx context.Context, who side, n int) (r rested, err error) {
+	err = b.with(ctx, who, "unix", 1, []string{"-m", "64", "-c", fmt.Sprint(n + 100), "-t", "1"}, func(s *server.Server, _ *load.Client) error {
 		before, err := s.Memory()
 		if err != nil {
 			return err
@@ -56,8 +91,8 @@ func (b *bench) idleOf(ctx context.Context, who side, n int) ([]string, error) {
 			return err
 		}
 		after, err := s.Memory()
-		row = []string{fmt.Sprint(n), who.name, mebibytes(before.RSS), mebibytes(after.RSS), fmt.Sprintf("%.0f B", float64(after.RSS-before.RSS)/float64(n))}
+		r = rested{float64(before.RSS), float64(after.RSS), float64(after.RSS-before.RSS) / float64(n)}
 		return err
 	})
-	return row, err
+	return r, err
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 )
 
 // section begins a part of the report.
@@ -99,5 +98,3 @@ func mebibytes(n int64) string { return fmt.Sprintf("%.1f MiB", float64(n)/(1<<2
 func percent(share float64) string { return fmt.Sprintf("%.1f %%", share*100) }
 
 func ratio(v float64) string { return fmt.Sprintf("%.2fx", v) }
-
-func seconds(d time.Duration) string { return fmt.Sprintf("%.2f s", d.Seconds()) }

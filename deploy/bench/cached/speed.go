@@ -234,7 +234,12 @@ func fillAlone(ctx context.Context, s *server.Server, keys int, sizes load.Sizes
 
 // fill sets the keys, each once.
 func fill(ctx context.Context, c *load.Client, first uint32, keys int, sizes load.Sizes) error {
-	r, err := c.Run(ctx, load.Workload{Depth: 32, Order: load.Sequential, FirstKey: first, Keys: keys, Sizes: sizes})
+	return fillAt(ctx, c, 32, first, keys, sizes)
+}
+
+// fillAt is fill with so many requests of each connection on the way.
+func fillAt(ctx context.Context, c *load.Client, depth int, first uint32, keys int, sizes load.Sizes) error {
+	r, err := c.Run(ctx, load.Workload{Depth: depth, Order: load.Sequential, FirstKey: first, Keys: keys, Sizes: sizes})
 	if err != nil {
 		return err
 	}
