@@ -28,8 +28,8 @@ type VIP struct {
 	Source   netip.Addr    `yaml:"source" doc:"Address that adverts are sent from. Empty means the interface's first; for IPv6 its link-local one."`
 	Auth     string        `yaml:"auth" default:"auto" enum:"auto|fleet|off" doc:"Whether adverts by unicast are authenticated with the fleet's secret: auto does so where there is one, fleet demands it, off is for peers that are not everup (keepalived)."`
 	Password conf.Secret   `yaml:"password" max:"8" doc:"Simple text authentication of version 2, for old peers. It protects against nothing but mistakes."`
-	MinTTL   int           `yaml:"min_ttl" default:"255" min:"1" max:"255" doc:"Smallest TTL of an advert that is taken. Less than 255 is for unicast peers behind a router."`
-	Checksum string        `yaml:"checksum" default:"auto" enum:"auto|rfc9568|pseudo" doc:"Form of the checksum of version 3 over IPv4: pseudo is keepalived's, auto is the RFC's until a peer uses the other."`
+	MinTTL   int           `yaml:"min_ttl" default:"255" min:"1" max:"255" doc:"Smallest TTL of an advert that is taken. Less than 255 is for unicast peers behind a router, and 64 for keepalived's unicast over IPv6, which sends that."`
+	Checksum string        `yaml:"checksum" default:"auto" enum:"auto|rfc9568|pseudo" doc:"Form of the checksum of version 3 over IPv4: pseudo is keepalived's, which takes nothing else: set it with such peers. auto is the RFC's until a peer uses the other."`
 	VMAC     bool          `yaml:"vmac" default:"false" doc:"Give the addresses the virtual MAC 00:00:5e:00:01:vrid, by a macvlan interface. Many hypervisors do not let it pass."`
 	Announce Announce      `yaml:"announce" doc:"Gratuitous ARP and unsolicited neighbour advertisements of a new holder."`
 	Track    []Track       `yaml:"track" max:"64" doc:"What the priority depends on, beside the interface's carrier and the daemon itself."`
