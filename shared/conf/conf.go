@@ -16,7 +16,8 @@
 // service's), a struct, a list, an array, a map with text keys, or a pointer to any of these. min and max bound the
 // value of numbers, Duration and Size, the length in bytes of text, and the number of elements of lists and maps; an empty text, list or map that is
 // not required means the same as an absent one. enum
-// lists the texts that are allowed, of the elements for a list. required says that the key must be present and not empty.
+// lists the texts that are allowed, of the elements for a list. single:"true" lets the one element of a list stand without the list,
+// also for the lists of a map. required says that the key must be present and not empty.
 // The default of a list or map is written as YAML: default:"[a, b]". CheckStruct finds mistakes in tags; a daemon's tests call it.
 //
 // Absent optional sections are pointers to structs: nil when the key is absent, filled with the

@@ -146,6 +146,10 @@ func (d *decoder) unknownKeys(n *node, plan *plan, p *path) bool {
 }
 
 func (d *decoder) list(n *node, v reflect.Value, s *spec, p *path) bool {
+	if s.single && n.kind != listNode && !n.isNull() {
+		v.Set(reflect.MakeSlice(s.typ, 1, 1))
+		return d.value(n, v.Index(0), s.elem, p)
+	}
 	if n.kind != listNode {
 		return d.wrong(n, p, "a list", false, listHint(n))
 	}

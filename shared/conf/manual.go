@@ -144,6 +144,9 @@ func (f *field) facts() string {
 	case f.max.set():
 		out = append(out, "At most "+f.max.text+f.max.suffix()+".")
 	}
+	if f.single || f.elem != nil && f.elem.single {
+		out = append(out, "One, or a list.")
+	}
 	if s := f.choices(); len(s) > 0 {
 		out = append(out, "One of "+strings.Join(s, ", ")+".")
 	}

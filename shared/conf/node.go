@@ -52,8 +52,11 @@ func (n *node) entry(key string) *node {
 	return nil
 }
 
-// item returns the element with the index, or nil.
+// item returns the element with the index, or nil. What stands without its list is the element 0.
 func (n *node) item(i int) *node {
+	if n != nil && n.kind != listNode && i == 0 && !n.isNull() {
+		return n
+	}
 	if n == nil || n.kind != listNode || i < 0 || i >= len(n.items) {
 		return nil
 	}
@@ -145,6 +148,9 @@ func (n *node) origin(rest string) (position, bool) {
 			return position{}, false
 		}
 		return n.items[i].origin(strings.TrimPrefix(after, "."))
+	}
+	if after, ok := strings.CutPrefix(rest, "[0]"); ok {
+		return n.origin(strings.TrimPrefix(after, "."))
 	}
 	for _, e := range n.entries {
 		after, ok := strings.CutPrefix(rest, pathKey(e.key))

@@ -38,6 +38,7 @@ type spec struct {
 	enum     []string
 	min, max bound
 	required bool
+	single   bool // a list: its one element may stand without the list
 	field    bool // not an element: may be empty, which means unset
 }
 
@@ -145,6 +146,14 @@ func newField(sf reflect.StructField, key string, index []int) (*field, error) {
 		f.required = true
 	case ok && required != "false":
 		return nil, fmt.Errorf("required is neither true nor false")
+	}
+	switch single, ok := sf.Tag.Lookup("single"); {
+	case single == "true" && f.kind == listKind:
+		f.single = true
+	case single == "true" && f.kind == mapKind && f.elem.kind == listKind:
+		f.elem.single = true
+	case ok:
+		return nil, fmt.Errorf("single is true, and for lists and maps of lists only")
 	}
 	if enum := sf.Tag.Get("enum"); enum != "" {
 		if err := f.setEnum(strings.Split(enum, "|")); err != nil {

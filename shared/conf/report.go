@@ -174,6 +174,9 @@ func (r *Report) At(elem any) *Report {
 	case string:
 		return r.child(r.path.key(e), r.node.entry(e))
 	case int:
+		if n := r.node.item(e); n != nil && n == r.node {
+			return r
+		}
 		return r.child(r.path.index(e), r.node.item(e))
 	}
 	if s, ok := elem.(fmt.Stringer); ok {

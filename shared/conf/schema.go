@@ -141,6 +141,11 @@ func (c *schema) value(s *spec) object {
 	case structKind:
 		return c.section(s.typ)
 	case listKind, arrayKind:
+		if s.single {
+			several := *s
+			several.single = false
+			return object{{"anyOf", []object{c.value(s.elem), c.value(&several)}}}
+		}
 		out := object{{"type", "array"}, {"items", c.value(s.elem)}}
 		if s.kind == arrayKind {
 			return append(out, property{"minItems", s.typ.Len()}, property{"maxItems", s.typ.Len()})
