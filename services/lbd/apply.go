@@ -8,7 +8,7 @@ import (
 
 	"github.com/everup/everup/services/lbd/internal/config"
 	"github.com/everup/everup/services/lbd/internal/pool"
-	"github.com/everup/everup/services/lbd/internal/route"
+	"github.com/everup/everup/services/lbd/internal/rule"
 	"github.com/everup/everup/shared/conf"
 	"github.com/everup/everup/shared/fault"
 	"github.com/everup/everup/shared/member"
@@ -52,6 +52,10 @@ func needsRestart(a, b *Config) string {
 func (s *Service) apply(c *Config, vips func(vip.Config) error) error {
 	s.reloadMu.Lock()
 	defer s.reloadMu.Unlock()
+	table, err := compile(c)
+	if err != nil {
+		return err
+	}
 	checkers, err := newCheckers(c)
 	if err != nil {
 		return err
@@ -73,7 +77,7 @@ func (s *Service) apply(c *Config, vips func(vip.Config) error) error {
 	}
 	gone := s.configurePoolsLocked(c, checkers)
 	s.cfg = c
-	s.site.live.Store(s.liveLocked(c))
+	s.site.live.Store(s.liveLocked(c, table))
 	goneListeners := s.swapListenersLocked(listeners, fresh)
 	s.mu.Unlock()
 	s.engine.SetLimit(c.Connections)
@@ -141,19 +145,41 @@ func settings(p *config.Pool) *pool.Settings {
 }
 
 // liveLocked is what requests from now on see.
-func (s *Service) liveLocked(c *Config) *live {
-	rules := make([]route.Rule[*group], len(c.Routes))
-	for i, r := range c.Routes {
-		rules[i] = route.Rule[*group]{Host: r.Host, Path: r.Path, Strip: r.StripPrefix, To: &group{s.pools[r.Pool]}}
-	}
-	trusted := make([]netip.Prefix, len(c.Trusted))
-	for i, p := range c.Trusted {
-		trusted[i] = p.Prefix
-	}
-	return &live{
-		routes: route.New(rules), trusted: trusted, reasonHeader: c.ReasonHeader,
+func (s *Service) liveLocked(c *Config, table *rule.Table) *live {
+	l := &live{
+		table: table, trusted: c.Proxies(), reasonHeader: c.ReasonHeader,
 		read: c.Timeouts.Read.Std(), write: c.Timeouts.Write.Std(), tunnel: c.Timeouts.Tunnel.Std(),
 	}
+	for _, name := range c.PoolNames() {
+		l.groups = append(l.groups, &group{s.pools[conf.Name(name)]})
+	}
+	return l
+}
+
+// compile makes the rules, and refuses what they may say and the daemon does not do yet: a rule that denies must not be without effect.
+func compile(c *Config) (*rule.Table, error) {
+	for i := range c.Routes {
+		if what := unserved(&c.Routes[i]); what != "" {
+			return nil, fault.New(fault.Config, "lbd: routes[%d].%s: lbd explain knows it, the daemon does not yet", i, what)
+		}
+	}
+	return c.Table()
+}
+
+// unserved names what of a route the daemon does not do yet.
+func unserved(r *config.Route) string {
+	if r.Files != nil {
+		return "files"
+	}
+	for _, m := range append([]config.Match{r.Match}, r.Not...) {
+		switch {
+		case len(m.DoS) > 0:
+			return "dos"
+		case len(m.TLSName) > 0:
+			return "tls_name"
+		}
+	}
+	return ""
 }
 
 func closeAll(listeners []*listener) {

@@ -1,10 +1,7 @@
 package lbd
 
 import (
-	"net/netip"
-	"net/url"
-	"slices"
-	"strings"
+	"math/rand/v2"
 	"sync/atomic"
 	"time"
 
@@ -12,13 +9,14 @@ import (
 	"github.com/everup/everup/services/lbd/internal/engine"
 	"github.com/everup/everup/services/lbd/internal/http1"
 	"github.com/everup/everup/services/lbd/internal/pool"
-	"github.com/everup/everup/services/lbd/internal/route"
+	"github.com/everup/everup/services/lbd/internal/rule"
 )
 
 // live is what the configuration in force says. It is not changed once it is in use.
 type live struct {
-	routes       *route.Table[*group]
-	trusted      []netip.Prefix
+	table        *rule.Table
+	groups       []*group // by rule.Verdict.PoolAt
+	trusted      rule.Proxies
 	reasonHeader bool
 	read         time.Duration // longest wait for the next bytes of a request's body
 	write        time.Duration // longest wait for a client to take bytes
@@ -33,14 +31,20 @@ type site struct {
 	logs bool // entries are written out: they need all texts
 }
 
-// Reasons that are the site's own.
+// Reasons that are the site's own, beside the names of rule.Kind and rule.Refusal.
 const (
 	reasonConnect = "connect"
-	reasonDots    = "dot-segments"
 	reasonNoRoute = "no-route"
 )
 
-// Decide finds the pool of a request.
+// scratch is what deciding uses, kept in engine.Plan.
+type scratch struct {
+	request rule.HTTP1
+	facts   rule.Facts
+	verdict rule.Verdict
+}
+
+// Decide asks the rules.
 func (s *site) Decide(r *engine.Request, p *engine.Plan) {
 	l := s.live.Load()
 	p.Read, p.Write, p.Tunnel, p.Tell = l.read, l.write, l.tunnel, l.reasonHeader
@@ -48,48 +52,47 @@ func (s *site) Decide(r *engine.Request, p *engine.Plan) {
 		p.Status, p.Reason = 405, reasonConnect
 		return
 	}
-	raw := string(r.Text(r.Head.Target.Path))
-	path, ok := decode(raw)
-	if !ok || route.HasDots(path) {
-		p.Status, p.Reason = 400, reasonDots
-		return
+	c, _ := p.Scratch.(*scratch)
+	if c == nil {
+		c = new(scratch)
+		p.Scratch = c
 	}
-	rule := l.routes.Match(string(r.Host()), path)
-	if rule == nil {
+	c.request = rule.HTTP1{Head: r.Head, Bytes: r.Bytes}
+	peer := r.Peer.Addr().Unmap()
+	p.Trusted = l.trusted.Trusts(peer)
+	c.facts = rule.Facts{Client: l.trusted.Client(peer, &c.request), Secure: l.trusted.Secure(peer, false, &c.request), Random: rand.Uint64()}
+	l.table.Decide(&c.request, &c.facts, &c.verdict)
+	l.follow(&c.verdict, p)
+}
+
+// follow makes a plan of a verdict.
+func (l *live) follow(v *rule.Verdict, p *engine.Plan) {
+	p.Response, p.SetCookie = v.Response, v.SetCookie
+	p.Status, p.Reason = v.Status, engine.Reason(v.Kind.String())
+	switch v.Kind {
+	case rule.Forward:
+		l.forward(l.groups[v.PoolAt], v, p)
+	case rule.Refused:
+		p.Status, p.Reason = v.Refusal.Status(), engine.Reason(v.Refusal.String())
+	case rule.Send:
+		p.Location = v.Location
+	case rule.Fixed:
+		p.Type, p.Body = v.Answer.Type, v.Answer.Body
+	case rule.Denied:
+	case rule.Dropped:
+		p.Drop = true
+	default:
 		p.Status, p.Reason = 404, reasonNoRoute
-		return
 	}
-	set := rule.To.Settings()
-	rule.To.Request(time.Now())
-	p.Pool = rule.To
+}
+
+func (l *live) forward(g *group, v *rule.Verdict, p *engine.Plan) {
+	set := g.Settings()
+	g.Request(time.Now())
+	p.Pool, p.Status, p.Reason = g, 0, engine.NoReason
 	p.Connect, p.Timeout, p.PerTry = set.Connect, set.Timeout, set.PerTry
 	p.Retries, p.MaxBody, p.Forwarded = set.Retries, set.MaxBody, set.Forwarded
-	peer := r.Peer.Addr().Unmap()
-	p.Trusted = slices.ContainsFunc(l.trusted, func(n netip.Prefix) bool { return n.Contains(peer) })
-	if rule.Strip {
-		p.Target = stripped(r, raw, rule.Path)
-	}
-}
-
-// decode returns a path without percent-encoding. One of the form "*" or empty means "/".
-func decode(raw string) (string, bool) {
-	if raw == "" {
-		return "/", true
-	}
-	if !strings.Contains(raw, "%") {
-		return raw, true
-	}
-	path, err := url.PathUnescape(raw)
-	return path, err == nil
-}
-
-// stripped returns the target without a prefix of its path.
-func stripped(r *engine.Request, raw, prefix string) []byte {
-	target := []byte(route.Strip(raw, prefix))
-	if r.Head.Target.HasQ {
-		target = append(append(target, '?'), r.Text(r.Head.Target.Query)...)
-	}
-	return target
+	p.Target, p.Host, p.Request = v.Target, v.Host, v.Request
 }
 
 // Done counts a request and logs it.

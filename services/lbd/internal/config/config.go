@@ -18,7 +18,7 @@ type Config struct {
 	Timeouts     Timeouts            `yaml:"timeouts" doc:"Patience with clients."`
 	Trusted      []conf.Prefix       `yaml:"trusted" doc:"Proxies in front whose X-Forwarded-For, -Proto and -Host are believed and kept; from others they are dropped."`
 	ReasonHeader bool                `yaml:"reason_header" default:"false" doc:"Say in X-Everup-Reason why lbd itself answered with an error."`
-	Routes       []Route             `yaml:"routes" max:"1024" doc:"Where requests go; the first that matches wins, none means 404."`
+	Routes       []Route             `yaml:"routes" max:"1024" doc:"What becomes of requests: the first route whose conditions all hold and that has an outcome decides, none means 404."`
 	Pools        map[conf.Name]*Pool `yaml:"pools" max:"256" doc:"Groups of servers that answer alike."`
 	AccessLog    AccessLog           `yaml:"access_log" doc:"One line per request."`
 	VIPs         vip.Config          `yaml:"vips" max:"64" doc:"Virtual addresses that this daemon offers together with others. One whose track names no value gets {value: backends, weight: -100}: it goes to a host that reaches a backend."`
@@ -31,14 +31,6 @@ type Timeouts struct {
 	Read   conf.Duration `yaml:"read" default:"30s" min:"100ms" max:"1h" doc:"Longest wait for the next bytes of a request's body."`
 	Write  conf.Duration `yaml:"write" default:"30s" min:"100ms" max:"1h" doc:"Longest wait for a client to take the next bytes of an answer."`
 	Tunnel conf.Duration `yaml:"tunnel" default:"1h" min:"1s" max:"30d" doc:"An upgraded connection (WebSocket) silent both ways for so long is closed."`
-}
-
-// Route says which pool answers which requests.
-type Route struct {
-	Host        string    `yaml:"host" doc:"Host name without port, or *.name for every name below it; empty means any."`
-	Path        string    `yaml:"path" default:"/" doc:"Beginning of the path: /files stands for itself and what is below it, /files/ only for what is below it."`
-	StripPrefix bool      `yaml:"strip_prefix" default:"false" doc:"Take path off before the request goes to the pool."`
-	Pool        conf.Name `yaml:"pool" required:"true" doc:"The pool that answers."`
 }
 
 // Pool is a group of servers that answer alike.

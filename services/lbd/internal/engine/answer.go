@@ -4,6 +4,7 @@ import (
 	"strconv"
 
 	"github.com/everup/everup/services/lbd/internal/http1"
+	"github.com/everup/everup/services/lbd/internal/rule"
 )
 
 // failure is what a try has come to.
@@ -82,9 +83,37 @@ func (x *exchange) answerOwn(status int, why Reason) {
 }
 
 func (x *exchange) ownAnswer(b []byte, status int, why Reason) []byte {
-	text := http1.Reason(status)
 	b = http1.AppendStatusLine(b, status, nil)
-	b = append(b, "Content-Type: text/plain; charset=utf-8\r\nX-Content-Type-Options: nosniff\r\nCache-Control: no-store\r\n"...)
+	b = x.ownFields(b, status, why)
+	planned := x.plan.Pool == nil && status == x.plan.Status // not a failure on the way
+	kind, body := textType, strconv.Itoa(status)+" "+http1.Reason(status)+"\n"
+	if planned && x.plan.Type != "" {
+		kind, body = x.plan.Type, x.plan.Body
+	}
+	if !rule.Drops(x.plan.Response, contentType) {
+		b = http1.AppendField(b, "Content-Type", []byte(kind))
+	}
+	if planned && x.plan.Location != nil {
+		b = http1.AppendField(b, "Location", x.plan.Location)
+	}
+	b = appendEdits(b, x.plan.Response)
+	b = http1.AppendLength(b, int64(len(body)))
+	b = append(x.connection(b), "\r\n"...)
+	if string(x.req.Method.In(x.in.bytes())) == "HEAD" {
+		return b
+	}
+	return append(b, body...)
+}
+
+const textType = "text/plain; charset=utf-8"
+
+var contentType = []byte("content-type")
+
+// ownFields appends what goes with a status that is an error.
+func (x *exchange) ownFields(b []byte, status int, why Reason) []byte {
+	if status >= 400 {
+		b = append(b, "X-Content-Type-Options: nosniff\r\nCache-Control: no-store\r\n"...)
+	}
 	switch status {
 	case 503:
 		b = append(b, "Retry-After: 1\r\n"...)
@@ -94,13 +123,17 @@ func (x *exchange) ownAnswer(b []byte, status int, why Reason) []byte {
 	if x.plan.Tell {
 		b = http1.AppendField(b, "X-Everup-Reason", []byte(why))
 	}
-	b = http1.AppendLength(b, int64(len("404 ")+len(text)+len("\n")))
-	b = append(x.connection(b), "\r\n"...)
-	if string(x.req.Method.In(x.in.bytes())) == "HEAD" {
-		return b
+	return b
+}
+
+// appendEdits appends the fields that edits set and add.
+func appendEdits(b []byte, edits []rule.Edit) []byte {
+	for i := range edits {
+		if edits[i].Op != rule.Remove {
+			b = http1.AppendField(b, edits[i].Name, edits[i].Value)
+		}
 	}
-	b = strconv.AppendInt(b, int64(status), 10)
-	return append(append(append(b, ' '), text...), '\n')
+	return b
 }
 
 // sendOwn sends our answer.

@@ -59,7 +59,7 @@ func (x *exchange) reset() {
 	*x = exchange{
 		w: x.w, c: x.c, in: x.in, body: x.body, out: x.out, req: x.req, res: x.res,
 		up: flow{trailer: x.up.trailer, body: x.up.body}, down: flow{trailer: x.down.trailer, body: x.down.body},
-		tried: x.tried[:0], probe: x.probe, toMember: x.toMember[:0], toClient: x.toClient[:0],
+		tried: x.tried[:0], probe: x.probe, plan: Plan{Scratch: x.plan.Scratch}, toMember: x.toMember[:0], toClient: x.toClient[:0],
 	}
 	x.req.Reset()
 	x.res.Reset()
@@ -146,6 +146,9 @@ func (x *exchange) decide() {
 	x.w.e.site.Decide(&x.rec.Request, &x.plan)
 	x.takeBody()
 	switch {
+	case x.plan.Drop:
+		x.abort(x.plan.Reason)
+		return
 	case x.plan.Pool == nil:
 		x.answerOwn(x.plan.Status, x.plan.Reason)
 		return
@@ -458,7 +461,7 @@ func (x *exchange) abort(why Reason) {
 		x.m.close()
 		x.m = nil
 	}
-	if x.phase > reading {
+	if x.phase > reading || x.plan.Drop {
 		x.rec.Reason = why
 		if x.rec.Status == 0 {
 			x.rec.Status = statusClientGone

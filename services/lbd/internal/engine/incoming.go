@@ -2,6 +2,7 @@ package engine
 
 import (
 	"github.com/everup/everup/services/lbd/internal/http1"
+	"github.com/everup/everup/services/lbd/internal/rule"
 )
 
 // beginAnswer passes the answer's head on.
@@ -47,10 +48,14 @@ func (x *exchange) answerHead(b, in []byte, framing http1.Framing, chunked bool)
 	named := x.namedByConnection(&x.res, in)
 	for i := range x.res.Fields {
 		f := &x.res.Fields[i]
-		if f.ID.HopByHop() || named && isNamed(&x.res, in, f) {
+		if f.ID.HopByHop() || named && isNamed(&x.res, in, f) || rule.Drops(x.plan.Response, f.Name.In(in)) {
 			continue
 		}
 		b = f.Append(b, in)
+	}
+	b = appendEdits(b, x.plan.Response)
+	if x.plan.SetCookie != nil {
+		b = http1.AppendField(b, "Set-Cookie", x.plan.SetCookie)
 	}
 	if chunked {
 		b = append(b, "Transfer-Encoding: chunked\r\n"...)

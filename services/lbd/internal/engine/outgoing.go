@@ -2,6 +2,7 @@ package engine
 
 import (
 	"github.com/everup/everup/services/lbd/internal/http1"
+	"github.com/everup/everup/services/lbd/internal/rule"
 )
 
 // requestHead appends the request's head as it goes to a member: hop-by-hop fields are dropped, the connection's own are
@@ -13,12 +14,15 @@ func (x *exchange) requestHead(b []byte) []byte {
 	named := x.namedByConnection(&x.req, in)
 	for i := range x.req.Fields {
 		f := &x.req.Fields[i]
-		if f.ID.HopByHop() || x.replaced(f.ID) || named && isNamed(&x.req, in, f) {
+		if f.ID.HopByHop() || x.replaced(f.ID) || named && isNamed(&x.req, in, f) || rule.Drops(x.plan.Request, f.Name.In(in)) {
 			continue
 		}
 		b = f.Append(b, in)
 	}
-	if x.req.HostAt < 0 { // HTTP/1.0; what goes out is HTTP/1.1
+	b = appendEdits(b, x.plan.Request)
+	if x.plan.Host != nil {
+		b = http1.AppendField(b, "Host", x.plan.Host)
+	} else if x.req.HostAt < 0 { // HTTP/1.0; what goes out is HTTP/1.1
 		host := x.req.Target.Host.In(in)
 		if len(host) == 0 {
 			host = []byte(x.choice.Member)
@@ -77,6 +81,8 @@ func scheme(raw []byte) string {
 // it.
 func (x *exchange) replaced(id http1.ID) bool {
 	switch id {
+	case http1.Host:
+		return x.plan.Host != nil
 	case http1.XForwardedFor, http1.XForwardedProto, http1.XForwardedHost:
 		return x.plan.Forwarded || !x.plan.Trusted
 	case http1.Forwarded:

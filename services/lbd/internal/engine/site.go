@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/everup/everup/services/lbd/internal/http1"
+	"github.com/everup/everup/services/lbd/internal/rule"
 )
 
 // Site decides what becomes of requests. Its methods are called by several workers at once and must not block.
@@ -35,17 +36,26 @@ func (r *Request) Host() []byte {
 	return r.Head.Target.Host.In(r.Bytes)
 }
 
-// Plan is what is to become of a request. With a Pool it is forwarded, else answered with Status.
+// Plan is what is to become of a request. With a Pool it is forwarded, else answered with Status. What it refers to stays as it is until
+// the request is over.
 type Plan struct {
 	Pool Pool
 
-	Status int    // of an answer of our own
-	Reason Reason // why
-	Tell   bool   // say the reason in X-Everup-Reason
+	Status   int    // of an answer of our own
+	Reason   Reason // why
+	Tell     bool   // say the reason in X-Everup-Reason
+	Type     string // Content-Type, with Body; empty: a line of text that says the status
+	Body     string
+	Location []byte // of a redirection
+	Drop     bool   // close without an answer
 
-	Target    []byte // in place of the request's path and query; nil: as it came
-	Forwarded bool   // tell the client by X-Forwarded-*
-	Trusted   bool   // believe the client's own X-Forwarded-* and Forwarded
+	Request   []rule.Edit // of the header that is forwarded
+	Response  []rule.Edit // of the answer's, also of our own
+	SetCookie []byte      // a field of the answer; nil: none
+	Host      []byte      // in place of the request's Host; nil: as it came
+	Target    []byte      // in place of the request's path and query; nil: as it came
+	Forwarded bool        // tell the client by X-Forwarded-*
+	Trusted   bool        // believe the client's own X-Forwarded-* and Forwarded
 
 	Connect time.Duration // longest wait for a connection
 	Timeout time.Duration // until the answer's head over all tries, and longest silence of its content
@@ -56,6 +66,9 @@ type Plan struct {
 	Read   time.Duration // longest wait for the client's next bytes
 	Write  time.Duration // longest wait for the client to take bytes
 	Tunnel time.Duration // longest silence after an upgrade
+
+	// Scratch is the Site's own, kept from one request to the next of another client's, so that deciding needs no memory.
+	Scratch any
 }
 
 // Pool is a group of members.

@@ -112,7 +112,7 @@ func (c *compiler) unknown(at []any, kind, name string, known []string) {
 func (c *compiler) names(rules []Rule, i int) {
 	name := rules[i].Name
 	if j := slices.IndexFunc(rules[:i], func(r Rule) bool { return r.Name == name }); name != "" && j >= 0 {
-		c.problemf([]any{"name"}, "%q is the name of rule %d already", name, j)
+		c.problemf([]any{"name"}, "%q is the name of routes[%d] already", name, j)
 	}
 }
 
@@ -122,8 +122,9 @@ func (c *compiler) rule(r *Rule, out *compiled) {
 	out.when = c.match(&r.Match, nil)
 	for i := range r.Not {
 		at := []any{"not", i}
+		before := len(c.problems)
 		n := c.match(&r.Not[i], at)
-		if n.empty() {
+		if n.empty() && len(c.problems) == before {
 			c.problem(at, faultf("give host, path, method, …", "has no condition"))
 		}
 		out.not = append(out.not, n)
@@ -202,7 +203,7 @@ func (c *compiler) laterTags(rules []Rule) {
 	known := slices.Sorted(maps.Keys(c.tags))
 	for _, l := range c.later {
 		if j := slices.IndexFunc(rules, func(r Rule) bool { return slices.Contains(r.Tags, l.name) }); j >= 0 {
-			c.problem(l.at, faultf("move it before this one", "rule %d sets the tag %q, too late", j, l.name))
+			c.problem(l.at, faultf("move it before this one", "routes[%d] sets the tag %q, too late", j, l.name))
 			continue
 		}
 		c.unknown(l.at, "tag", l.name, known)

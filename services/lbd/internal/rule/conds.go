@@ -2,6 +2,7 @@ package rule
 
 import (
 	"bytes"
+	"cmp"
 	"net/netip"
 	"slices"
 )
@@ -234,14 +235,11 @@ func newRanges(prefixes []netip.Prefix) ranges {
 		low := p.Masked().Addr()
 		all = append(all, span{low, lastOf(p)})
 	}
-	slices.SortFunc(all, func(a, b span) int { return a.low.Compare(b.low) })
+	slices.SortFunc(all, func(a, b span) int { return cmp.Or(a.low.Compare(b.low), b.high.Compare(a.high)) })
 	var out ranges
 	for _, r := range all {
 		if n := len(out); n > 0 && out[n-1].high.BitLen() == r.low.BitLen() && r.low.Compare(out[n-1].high) <= 0 {
-			if out[n-1].high.Less(r.high) {
-				out[n-1].high = r.high
-			}
-			continue
+			continue // within it: networks do not overlap otherwise
 		}
 		out = append(out, r)
 	}

@@ -38,6 +38,7 @@ func TestRewrite(t *testing.T) {
 	f("/", Rewrite{Host: "$(arg.h).test"}, "/?h=a/b", "refuse 400 bad-rewrite")
 	f("/", Rewrite{Host: "$(arg.h).test"}, "/?h=", "refuse 400 bad-rewrite")
 	f("/", Rewrite{Host: "in.test:81"}, "/", "pool web at host in.test:81")
+	f("/", Rewrite{Path: "/" + strings.Repeat("$path", 10), Query: strings.Repeat("$target", 10)}, "/"+strings.Repeat("x", 1000), "refuse 414 rewrite-too-long")
 	f("/", Rewrite{Path: "/" + strings.Repeat("$path", 20)}, "/"+strings.Repeat("x", 1000), "refuse 414 rewrite-too-long")
 }
 

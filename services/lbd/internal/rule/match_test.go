@@ -2,6 +2,7 @@ package rule
 
 import (
 	"net/netip"
+	"regexp"
 	"testing"
 )
 
@@ -103,6 +104,8 @@ func TestConditions(t *testing.T) {
 	f(Match{From: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/31")}}, get, true)
 	f(Match{From: []netip.Prefix{netip.MustParsePrefix("192.0.2.2/31"), netip.MustParsePrefix("2001:db8::/32")}}, get, false)
 	f(Match{From: []netip.Prefix{netip.MustParsePrefix("::ffff:192.0.2.0/120")}}, get, true)
+	f(Match{From: []netip.Prefix{netip.MustParsePrefix("192.0.0.0/30"), netip.MustParsePrefix("192.0.0.0/16"), netip.MustParsePrefix("192.0.1.0/24")}}, get, true)
+	f(Match{From: []netip.Prefix{netip.MustParsePrefix("::/0")}}, get, false)
 	f(Match{ServerName: []string{"*.test"}}, get, true)
 	f(Match{ServerName: []string{"~ ^www\\.test$"}}, get, true)
 	f(Match{ServerName: []string{"test"}}, get, false)
@@ -128,6 +131,44 @@ func TestNot(t *testing.T) {
 	f("POST http://x/a/?x=1", "pool web")
 	f("GET http://x/a/?x=1", "no rule: 404")
 	f("POST http://no.test/a/", "no rule: 404")
+}
+
+// An expression means what it means to package regexp, also where it is skipped or taken for a text: U+FFFD is any invalid byte.
+func TestExpressions(t *testing.T) {
+	f := func(re, path string) {
+		t.Helper()
+		s := newSample("GET http://x" + path)
+		want := regexp.MustCompile(re).MatchString(unescape(path))
+		if got := decide(mustCompile(t, Rule{Match: Match{Path: []string{"~ " + re}}, Pool: "web"}), s, s.facts()) == "pool web"; got != want {
+			t.Errorf("%s %s: %v", re, path, got)
+		}
+	}
+	for _, re := range []string{`^/\x{FFFD}a`, `\x{FFFD}`, `^/é`, `(?i)^/A`, `^/a|b`, `^/ab*`, `^/a(b)`, `/a`, `b$`, `(?m)^a`, `^(/a|/b)`} {
+		for _, path := range []string{"/%ffa", "/%c3%a9", "/A", "/a", "/ab", "/xb", "/x/a"} {
+			f(re, path)
+		}
+	}
+}
+
+// What conditions decode is not kept, however many they are.
+func TestScratchIsReused(t *testing.T) {
+	m := Match{Query: map[string][]string{"a b": {"~ ^c (?P<last>.)"}}, ServerName: []string{"a.test"}}
+	var rules []Rule
+	for range 100 {
+		rules = append(rules, Rule{Match: m, Tags: []string{"t"}, ResponseHeaders: Edits{Set: map[string]string{"A": "$last $(arg.a b) $target"}}})
+	}
+	table := mustCompile(t, rules...)
+	s := newSample("GET http://x/?a+b=c+d")
+	facts := s.facts()
+	facts.ServerName = "A.test"
+	var v Verdict
+	table.Decide(s, facts, &v)
+	if got := outcome(&v); got != "no rule: 404; <set A: d c d /?a+b=c+d" {
+		t.Error(got)
+	}
+	if n := len(v.s.scratch); n > 0 {
+		t.Errorf("%d bytes are kept", n)
+	}
 }
 
 func TestTags(t *testing.T) {

@@ -21,7 +21,7 @@ func TestProblems(t *testing.T) {
 	f("0: does nothing (give pool, files, redirect, answer, deny, drop or split; or tag, headers or hsts for the rules behind it)", Rule{})
 	f("0.deny: pool and deny exclude each other", Rule{Pool: "web", Deny: true})
 	f(`0.pool: unknown pool "wbe", known web next cache img`, Rule{Pool: "wbe"})
-	f(`1.name: "a" is the name of rule 0 already`, Rule{Name: "a", Match: path("/a"), Pool: "web"}, Rule{Name: "a", Pool: "web"})
+	f(`1.name: "a" is the name of routes[0] already`, Rule{Name: "a", Match: path("/a"), Pool: "web"}, Rule{Name: "a", Pool: "web"})
 
 	// Patterns.
 	f(`0.host.0: "a b" is no host name (write www.example.com or *.example.com, without port)`, Rule{Match: Match{Host: []string{"a b"}}, Pool: "web"})
@@ -48,7 +48,7 @@ func TestProblems(t *testing.T) {
 
 	// Tags.
 	f(`0.tagged.0: unknown tag "robt", known robot`, Rule{Match: Match{Tagged: []string{"robt"}}, Pool: "web"}, Rule{Tags: []string{"robot"}})
-	f(`0.tagged.0: rule 1 sets the tag "robot", too late (move it before this one)`, Rule{Match: Match{Tagged: []string{"robot"}}, Pool: "web"}, Rule{Tags: []string{"robot"}})
+	f(`0.tagged.0: routes[1] sets the tag "robot", too late (move it before this one)`, Rule{Match: Match{Tagged: []string{"robot"}}, Pool: "web"}, Rule{Tags: []string{"robot"}})
 	var tags []string
 	for i := range MaxTags + 1 {
 		tags = append(tags, fmt.Sprint("t", i))

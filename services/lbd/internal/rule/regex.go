@@ -53,7 +53,7 @@ func compileRegex(s string) (*regex, *fault) {
 		}
 	}
 	x := &regex{Regexp: re, prefix: anchored(tree)}
-	if text, whole := re.LiteralPrefix(); whole && text != "" && re.NumSubexp() == 0 && plain(text) {
+	if text, whole := re.LiteralPrefix(); whole && text != "" && re.NumSubexp() == 0 {
 		x.literal = []byte(text)
 	}
 	return x, nil

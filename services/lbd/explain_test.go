@@ -1,0 +1,71 @@
+package lbd
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/everup/everup/shared/cli"
+	"github.com/everup/everup/shared/conf"
+	"github.com/everup/everup/shared/daemon"
+	"github.com/everup/everup/shared/fault"
+	"github.com/everup/everup/shared/labtest"
+)
+
+// A rule that the daemon does not follow yet is refused: nothing is served without a condition that the operator wrote.
+func TestUnservedRules(t *testing.T) {
+	f := func(routes, want string) {
+		t.Helper()
+		var c Config
+		if _, err := conf.Parse("f", []byte("pools: {web: {members: [{addr: 'h:80'}]}}\nroutes: ["+routes+"]\n"), &c, conf.Options{}); err != nil {
+			t.Fatal(err)
+		}
+		_, err := compile(&c)
+		if want == "" && err != nil || want != "" && (!errors.Is(err, fault.Config) || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%s: %v", routes, err)
+		}
+	}
+	f("{host: [a, b], path: [/x, /y], pool: web}, {path: /a, from: 10.0.0.0/8, deny: true}, {pool: web}", "")
+	f("{pool: web, dos: hard}", "routes[0].dos")
+	f("{path: /x, not: {tls_name: a.test}, pool: web}", "routes[0].tls_name")
+	f("{files: {root: /srv}}", "routes[0].files")
+}
+
+func TestExplain(t *testing.T) {
+	t.Setenv("EVERUP_LBD_MAX_HEADER", "2KiB")
+	bad := filepath.Join(t.TempDir(), "lbd.yaml")
+	if err := os.WriteFile(bad, []byte("routes: [{path: '~ (', pool: web}]\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	run := func(config string, args ...string) (code int, out, err string) {
+		var stdout, stderr strings.Builder
+		code = cli.Execute(t.Context(), daemon.Command(Spec()), append([]string{"explain", "-c", config}, args...), &stdout, &stderr)
+		return code, stdout.String(), stderr.String()
+	}
+	f := func(golden, config string, want int, args ...string) {
+		t.Helper()
+		code, out, errs := run(config, args...)
+		if code != want {
+			t.Errorf("%q: exit code %d, want %d: %s", args, code, want, errs)
+		}
+		if golden != "" {
+			labtest.Golden(t, golden, "$ lbd explain "+strings.Join(args, " ")+"\n"+out+errs)
+		}
+	}
+	rewriting := "../../deploy/examples/lbd-rules/rewriting.yaml"
+	f("explain-canary.txt", rewriting, 0, "--request", "GET https://www.example.com/app/x?lang=d%0ae", "--from", "203.0.113.5", "--chance", "0.99")
+	f("explain-debug.json", rewriting, 0, "--request", "http://www.example.com/?trace=1", "--header", "X-Debug: 1", "--from", "10.0.0.1", "-o", "json")
+	f("explain-none.txt", rewriting, 3, "--request", "https://other.example.com/")
+	f("explain-refused.txt", rewriting, 0, "--request", "https://www.example.com/../etc")
+	f("", rewriting, 0, "--request", "https://www.example.com/", "--header", "X: "+strings.Repeat("y", 3000)) // the environment counts
+	f("", rewriting, 2, "--request", "nonsense")
+	f("", rewriting, 2)
+	f("", rewriting, 2, "--request", "http://a/", "more")
+	f("", filepath.Join(t.TempDir(), "missing.yaml"), 78, "--request", "http://a/")
+	f("", bad, 78, "--request", "http://a/")
+	if _, out, _ := run(rewriting, "--request", "https://www.example.com/", "--header", "X: "+strings.Repeat("y", 3000)); !strings.Contains(out, "head_too_large") {
+		t.Errorf("max_header of the environment is not in force: %s", out)
+	}
+}

@@ -1,0 +1,184 @@
+// Package explain answers which rule decides a request and why, from the configuration alone. It is pure: the request is a text that goes
+// through the parser and the rules that the daemon uses.
+package explain
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/everup/everup/services/lbd/internal/config"
+	"github.com/everup/everup/services/lbd/internal/http1"
+	"github.com/everup/everup/services/lbd/internal/rule"
+	"github.com/everup/everup/shared/fault"
+)
+
+// Question is a request and what is known of its connection.
+type Question struct {
+	Request string   // "GET http://host/path?query"; without a method GET is meant
+	Headers []string // "Name: value"
+	From    string   // address that the connection comes from; empty: 127.0.0.1
+	TLSName string   // server name asked for in TLS; empty: the URL's host, if that is https
+	DoS     string   // none, suspect, hard; empty: none
+	Random  float64  // for splits by chance: 0 up to, not including, 1
+}
+
+// Answer is what becomes of the request, and why.
+type Answer struct {
+	Client string `json:"client"`
+	Scheme string `json:"scheme"`
+
+	Outcome         string      `json:"outcome"` // in one line
+	Kind            string      `json:"kind"`
+	Rule            int         `json:"rule"` // -1: none decides
+	Name            string      `json:"name,omitempty"`
+	Status          int         `json:"status,omitempty"` // of an answer of lbd's own
+	Reason          string      `json:"reason,omitempty"` // of a refusal
+	Pool            string      `json:"pool,omitempty"`
+	Target          string      `json:"target,omitempty"` // as it is forwarded, where it changes
+	Host            string      `json:"host,omitempty"`
+	File            string      `json:"file,omitempty"`
+	Location        string      `json:"location,omitempty"`
+	SetCookie       string      `json:"set_cookie,omitempty"`
+	Tags            []string    `json:"tags,omitempty"`
+	RequestHeaders  []Edit      `json:"request_headers,omitempty"`
+	ResponseHeaders []Edit      `json:"response_headers,omitempty"`
+	Steps           []rule.Step `json:"steps"`
+}
+
+// Edit is a change of a header.
+type Edit struct {
+	Op    string `json:"op"` // remove, set, add
+	Name  string `json:"name"`
+	Value string `json:"value,omitempty"`
+}
+
+// Ask asks the configuration's routes. A question that is none is of class fault.Invalid; a request that lbd refuses has an answer.
+func Ask(c *config.Config, q *Question) (*Answer, error) {
+	head, secure, host, err := q.head()
+	if err != nil {
+		return nil, err
+	}
+	facts, peer, err := q.facts(host, secure)
+	if err != nil {
+		return nil, err
+	}
+	table, err := c.Table()
+	if err != nil {
+		return nil, err
+	}
+	lim := http1.DefaultLimits()
+	lim.Head = int(c.MaxHeader)
+	req := rule.HTTP1{Head: &http1.Head{HostAt: -1}, Bytes: head}
+	if _, why := req.Head.ParseRequest(head, &lim); why != http1.OK {
+		return &Answer{
+			Client: peer.String(), Scheme: scheme(secure), Outcome: "refuse " + why.String(), Kind: rule.Refused.String(), Rule: -1,
+			Status: why.Status(), Reason: why.String(), Steps: []rule.Step{},
+		}, nil
+	}
+	trusted := c.Proxies()
+	facts.Client, facts.Secure = trusted.Client(peer, &req), trusted.Secure(peer, secure, &req)
+	var v rule.Verdict
+	steps := table.Explain(&req, &facts, &v)
+	return answer(table, &facts, &v, steps), nil
+}
+
+func scheme(secure bool) string {
+	if secure {
+		return "https"
+	}
+	return "http"
+}
+
+// head writes the request as it would come over the wire.
+func (q *Question) head() (head []byte, secure bool, host string, err error) {
+	method, url, ok := strings.Cut(q.Request, " ")
+	if !ok {
+		method, url = "GET", q.Request
+	}
+	plain, isPlain := strings.CutPrefix(url, "http://")
+	rest, secure := strings.CutPrefix(url, "https://")
+	switch {
+	case isPlain:
+		rest = plain
+	case !secure:
+		return nil, false, "", fault.New(fault.Invalid, "explain: %q is no request: write it like 'GET http://www.example.com/path'", q.Request)
+	}
+	n := strings.IndexAny(rest, "/?")
+	if n < 0 {
+		n = len(rest)
+	}
+	host, target := rest[:n], rest[n:]
+	if !strings.HasPrefix(target, "/") {
+		target = "/" + target
+	}
+	b := []byte(method + " " + target + " HTTP/1.1\r\n")
+	if !slices.ContainsFunc(q.Headers, func(h string) bool { return len(h) > 5 && strings.EqualFold(h[:5], "host:") }) {
+		b = append(b, "Host: "+host+"\r\n"...)
+	}
+	for _, h := range q.Headers {
+		if strings.ContainsAny(h, "\r\n") || strings.IndexByte(h, ':') < 1 {
+			return nil, false, "", fault.New(fault.Invalid, "explain: %q is no header: write it like 'User-Agent: curl'", h)
+		}
+		b = append(b, h+"\r\n"...)
+	}
+	return append(b, "\r\n"...), secure, host, nil
+}
+
+// facts reads what is known of the connection.
+func (q *Question) facts(host string, secure bool) (f rule.Facts, peer netip.Addr, err error) {
+	peer = netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	if q.From != "" {
+		if peer, err = netip.ParseAddr(q.From); err != nil {
+			return f, peer, fault.New(fault.Invalid, "explain: %q is no address", q.From)
+		}
+	}
+	if q.DoS != "" {
+		n := slices.Index(rule.DoSNames(), q.DoS)
+		if n < 0 {
+			return f, peer, fault.New(fault.Invalid, "explain: %q is none of %s", q.DoS, strings.Join(rule.DoSNames(), ", "))
+		}
+		f.DoS = rule.DoS(n)
+	}
+	if q.Random < 0 || q.Random >= 1 {
+		return f, peer, fault.New(fault.Invalid, "explain: chance is %v, must be from 0 up to, not including, 1", q.Random)
+	}
+	f.Random = uint64(q.Random*(1<<53)) << 11
+	if f.ServerName = q.TLSName; f.ServerName == "" && secure {
+		f.ServerName, _, _ = strings.Cut(host, ":")
+	}
+	return f, peer, nil
+}
+
+func answer(t *rule.Table, f *rule.Facts, v *rule.Verdict, steps []rule.Step) *Answer {
+	a := &Answer{
+		Client: f.Client.String(), Scheme: scheme(f.Secure), Outcome: v.Summary(), Kind: v.Kind.String(), Rule: v.Rule, Name: v.Name,
+		Status: v.Status, Pool: v.Pool, Target: string(v.Target), Host: string(v.Host), Location: string(v.Location), SetCookie: string(v.SetCookie),
+		RequestHeaders: edits(v.Request), ResponseHeaders: edits(v.Response), Steps: steps,
+	}
+	switch v.Kind {
+	case rule.None:
+		a.Status = 404
+	case rule.Refused:
+		a.Status, a.Reason = v.Refusal.Status(), v.Refusal.String()
+	case rule.Serve:
+		a.File = v.Files.Root + string(v.Path)
+	}
+	for i, name := range t.Tags() {
+		if v.Tags()>>i&1 != 0 {
+			a.Tags = append(a.Tags, name)
+		}
+	}
+	if a.Steps == nil {
+		a.Steps = []rule.Step{}
+	}
+	return a
+}
+
+func edits(list []rule.Edit) []Edit {
+	var out []Edit
+	for _, e := range list {
+		out = append(out, Edit{[...]string{"remove", "set", "add"}[e.Op], e.Name, string(e.Value)})
+	}
+	return out
+}
