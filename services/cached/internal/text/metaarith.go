@@ -102,7 +102,7 @@ func (t *turn) metaNumber(r *engine.Ref, f *metaFlags, n uint64, created, hide b
 			}
 			b = append(append(b, ' '), w...)
 		case 'k':
-			b = appendKey(b, f.key, r.Coded() || created && f.binary)
+			b = appendKey(b, f.key, f.binary)
 		}
 	}
 	if f.value {
