@@ -133,8 +133,19 @@ func (s *summary) endPackage(e event, key string) {
 		fmt.Fprintf(s.w, "ok    %-40s %6.1fs\n", short(e.Package), e.Elapsed)
 	case "fail":
 		fmt.Fprintf(s.w, "FAIL  %-40s %6.1fs\n%s", short(e.Package), e.Elapsed, s.output[key])
+		s.unfinished(e.Package)
 	}
 	delete(s.output, key)
+}
+
+// unfinished prints what tests have said that did not end: with them a package ends that no failed test explains.
+func (s *summary) unfinished(pkg string) {
+	for key, out := range s.output {
+		if name, ok := strings.CutPrefix(key, pkg+" "); ok && name != "" {
+			fmt.Fprintf(s.w, "--- NOT ENDED %s\n%s", key, out)
+			delete(s.output, key)
+		}
+	}
 }
 
 // reason finds why a test was skipped: the text after "file.go:123: ".
