@@ -21,7 +21,7 @@ func TestShortBench(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
-		"| 50000/s | memcached", "| memcached (again) | ", "| 200000 | 0 |", "| 1000 | memcached (again) | ",
+		"| 50000/s | memcached", "| memcached (again) | ", "| 200000 | 200000 | 0 |", "| 1000 | memcached (again) | ",
 		"| warm restart: items lost | 0 | 0 | yes |", "| warm restart: 200000 items back | ", "| p99.9 at ",
 	} {
 		if !strings.Contains(out.String(), want) {

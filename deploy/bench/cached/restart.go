@@ -22,8 +22,8 @@ const (
 func (b *bench) restart(ctx context.Context) error {
 	items := pick(b, restartItems, restartItems/50)
 	b.section("Warm restart", fmt.Sprintf("%d items, keys of %d bytes, values of %d, `-m 4096 -t 1 -e` a file on tmpfs; SIGUSR1, wait for the end and the next full second, start again. stop: until the process has ended; "+
-		"back: from exec to the first right answer, and the server's CPU time until then; in brackets the shortest and the longest; kept: of all keys, each asked for once after the last restart.", items, keyBytes, valueBytes))
-	rows := [][]string{{"server", "stop", "back", "CPU", "kept", "lost"}}
+		"back: from exec to the first right answer, and the server's CPU time until then; in brackets the shortest and the longest; before: items that the server counted before the first stop; kept: of all keys, each asked for once after the last restart.", items, keyBytes, valueBytes))
+	rows := [][]string{{"server", "stop", "back", "CPU", "before", "kept", "lost"}}
 	for i, who := range b.sides {
 		row, err := b.restartOf(ctx, who, items, i == 1)
 		if err != nil {
@@ -52,6 +52,10 @@ func (b *bench) restartOf(ctx context.Context, who side, items int, barred bool)
 	}
 	defer func() { s.Kill() }()
 	if err := fillDeep(ctx, s, items); err != nil {
+		return nil, err
+	}
+	before, err := s.Stat("curr_items") // fewer than were set: not the restart's doing
+	if err != nil {
 		return nil, err
 	}
 	var all []restarted
@@ -88,7 +92,7 @@ func (b *bench) restartOf(ctx context.Context, who side, items int, barred bool)
 		b.restartBars(all, r)
 	}
 	stop, back := figures(all, func(r restarted) float64 { return r.stop }), figures(all, func(r restarted) float64 { return r.back })
-	return []string{stop, back, figures(all, func(r restarted) float64 { return r.cpu }), fmt.Sprint(r.Hits), fmt.Sprint(r.Misses)}, s.Stop(syscall.SIGTERM, saveLimit)
+	return []string{stop, back, figures(all, func(r restarted) float64 { return r.cpu }), fmt.Sprint(before), fmt.Sprint(r.Hits), fmt.Sprint(r.Misses)}, s.Stop(syscall.SIGTERM, saveLimit)
 }
 
 func (b *bench) restartBars(all []restarted, r *load.Result) {
