@@ -89,16 +89,17 @@ func (b *bench) restartOf(ctx context.Context, who side, items int, barred bool)
 		return nil, err
 	}
 	if barred {
-		b.restartBars(all, r)
+		b.restartBars(all, r, before)
 	}
 	stop, back := figures(all, func(r restarted) float64 { return r.stop }), figures(all, func(r restarted) float64 { return r.back })
 	return []string{stop, back, figures(all, func(r restarted) float64 { return r.cpu }), fmt.Sprint(before), fmt.Sprint(r.Hits), fmt.Sprint(r.Misses)}, s.Stop(syscall.SIGTERM, saveLimit)
 }
 
-func (b *bench) restartBars(all []restarted, r *load.Result) {
+func (b *bench) restartBars(all []restarted, r *load.Result, before int64) {
 	back := mid(all, func(r restarted) float64 { return r.back })
-	b.bar("warm restart: items lost", fmt.Sprint(r.Misses), "0", r.Misses == 0)
-	b.bar(fmt.Sprintf("warm restart: %d items back", r.Gets), fmt.Sprintf("%.2f s, %d of them", back, r.Hits), "≤ 2 s", back <= 2 && r.Misses == 0)
+	lost := before - int64(r.Hits)
+	b.bar("warm restart: items lost", fmt.Sprint(lost), "0", lost == 0)
+	b.bar(fmt.Sprintf("warm restart: %d items back", r.Gets), fmt.Sprintf("%.2f s, %d of them", back, r.Hits), "≤ 2 s", back <= 2 && lost == 0)
 }
 
 // figures are the median of one figure and its spread.

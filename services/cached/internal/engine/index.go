@@ -182,6 +182,7 @@ func (sh *shard) insert(hash uint64, h uint32) {
 		case sh.clear(l, 1):
 		case sh.clear(s, 1):
 			l = s
+		case sh.clear(l, 2): // once in millions of items: worth many a look
 		default:
 			sh.crowd(l)
 		}
@@ -193,13 +194,14 @@ func (sh *shard) insert(hash uint64, h uint32) {
 func (sh *shard) insertSecond(hash uint64, h uint32) {
 	_, second := positions(hash)
 	l := sh.at(second)
-	if l.n == lineSlots && !sh.clear(l, 1) {
+	if l.n == lineSlots && !sh.clear(l, 1) && !sh.clear(l, 2) {
 		sh.crowd(l)
 	}
 	l.add(tagOf(hash), h)
 }
 
-// clear makes room in a full line by moving one of its items to that item's second line, which may need clearing itself, depth times.
+// clear makes room in a full line by moving one of its items to that item's second line, which may need clearing itself, depth times, at
+// most 2: deeper, a line could be changed while it is gone through.
 func (sh *shard) clear(l *line, depth int) bool {
 	for i := range lineSlots {
 		if to := sh.choice(l, i); to != nil && to.n < lineSlots {
