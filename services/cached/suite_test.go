@@ -36,7 +36,7 @@ func TestDefaultsBindLoopback(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := a.Start("cached", binaryOf(t), "run", "-c", file)
-	p.WaitLine(`"ready"`, patience) // the port is open before signals are taken
+	p.WaitLine(`"msg":"starting"`, patience) // from here on signals are taken, which the open port does not say
 	a.WaitTCP("127.0.0.1:11211", patience)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
