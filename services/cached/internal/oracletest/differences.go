@@ -151,12 +151,15 @@ func binaryDifferences() []Difference {
 
 // anyPacket says whether any packet is a match. Damage may have moved packets: it looks at all places.
 func anyPacket(sent []byte, match func(Packet) bool) bool {
-	for ; len(sent) >= headerLength; sent = sent[1:] {
+	for ; len(sent) >= 2; sent = sent[1:] {
 		if sent[0] != 0x80 {
 			continue
 		}
-		p, _, ok := cutPacket(sent)
-		if !ok { // its body is damaged or has not come: judge the header
+		p, ok := Packet{}, false
+		if len(sent) >= headerLength {
+			p, _, ok = cutPacket(sent)
+		}
+		if !ok { // its rest is damaged, or has not come and is taken from what asks for the end: judge what is there
 			p = Packet{Opcode: sent[1], Value: []byte("?")}
 		}
 		if match(p) {
