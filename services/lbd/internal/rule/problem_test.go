@@ -34,7 +34,7 @@ func TestProblems(t *testing.T) {
 	f(`0.path.0: "~ " has nothing behind its "~"`, Rule{Match: path("~ "), Pool: "web"})
 	f("0.path.0: \"(\" is no regular expression: missing closing ): `(` (as Go and RE2 have them: no look-around, no references back)", Rule{Match: path("~ ("), Pool: "web"})
 	f("0.path.0: the regular expression has 1025 bytes, more than 1024", Rule{Match: path("~ " + long), Pool: "web"})
-	f("0.path.0: the regular expression has about 3001 steps, more than 1024 (repeat less)", Rule{Match: path("~ (?:ab){500}(?:cd){500}"), Pool: "web"})
+	f("0.path.0: the regular expression has about 3001 steps, more than 256 (repeat less)", Rule{Match: path("~ (?:ab){500}(?:cd){500}"), Pool: "web"})
 	f(`0.path.0: the group's name "host" is a variable already (give it another name)`, Rule{Match: path("~ (?P<host>a)"), Pool: "web"})
 	f(`0.path.0: the group's name "A" cannot be a variable (a-z, digits and _, beginning with a letter)`, Rule{Match: path("~ (?P<A>a)"), Pool: "web"})
 	f(`0.method.0: "get" is no method that is in use (methods are written in capitals)`, Rule{Match: Match{Method: []string{"get"}}, Pool: "web"})

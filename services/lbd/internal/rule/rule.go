@@ -9,7 +9,7 @@ const (
 	MaxRules   = 1024
 	MaxTags    = 64
 	MaxPattern = 1024 // bytes of a regular expression
-	maxProgram = 1024 // instructions of one, about
+	maxProgram = 256  // instructions of one, about: each may cost a step for each byte
 	maxValues  = 1024 // of one condition
 	maxHosts   = 16384
 )
