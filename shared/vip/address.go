@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"strings"
 
+	"github.com/everup/everup/shared/conf"
 	"github.com/everup/everup/shared/vrrp"
 )
 
@@ -110,4 +111,11 @@ func (c Config) Holds(a netip.Addr) bool {
 		}
 	}
 	return false
+}
+
+// HoldsHost reports whether the host of a listen address is a virtual address of the configuration, as Holds does.
+func (c Config) HoldsHost(a conf.Addr) bool {
+	host, _, _ := a.HostPort()
+	ip, err := netip.ParseAddr(host)
+	return err == nil && c.Holds(ip)
 }

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"net/netip"
 	"slices"
 
 	"github.com/everup/everup/shared/conf"
@@ -16,11 +15,7 @@ const ValueBackends = "backends"
 const backendsWeight = -100
 
 // Virtual reports whether a listen address is a virtual one, which may be on another host now.
-func (c *Config) Virtual(a conf.Addr) bool {
-	host, _, _ := a.HostPort()
-	ip, err := netip.ParseAddr(host)
-	return err == nil && c.VIPs.Holds(ip)
-}
+func (c *Config) Virtual(a conf.Addr) bool { return c.VIPs.HoldsHost(a) }
 
 // Tracked returns the virtual addresses with the tracks that they have by default.
 func (c *Config) Tracked() vip.Config {

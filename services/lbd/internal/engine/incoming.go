@@ -109,7 +109,7 @@ const maxInterim = 8 << 10
 // upgrade passes 101 on and relays bytes from then on.
 func (x *exchange) upgrade(in []byte) {
 	protocol := x.res.Get(in, http1.Upgrade)
-	if !x.req.Upgrades || !x.res.Upgrades || !equalFold(protocol, x.req.Get(x.head(), http1.Upgrade)) {
+	if !x.req.Upgrades || !x.res.Upgrades || !http1.EqualFold(protocol, x.req.Get(x.head(), http1.Upgrade)) {
 		x.failed(failure{502, BadUpgrade, false, false})
 		return
 	}

@@ -146,7 +146,7 @@ func isNamed(h *http1.Head, in []byte, f *http1.Field) bool {
 	for i := range h.Fields {
 		if h.Fields[i].ID == http1.Connection {
 			http1.Elements(h.Fields[i].Value.In(in), func(e []byte) bool {
-				found = equalFold(e, name)
+				found = http1.EqualFold(e, name)
 				return !found
 			})
 		}
@@ -155,16 +155,4 @@ func isNamed(h *http1.Head, in []byte, f *http1.Field) bool {
 		}
 	}
 	return false
-}
-
-func equalFold(a, b []byte) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for i, c := range a {
-		if c != b[i] && (c|0x20 != b[i]|0x20 || c|0x20 < 'a' || c|0x20 > 'z') {
-			return false
-		}
-	}
-	return true
 }

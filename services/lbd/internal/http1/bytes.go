@@ -74,6 +74,19 @@ func Equal(b []byte, lower string) bool {
 	return true
 }
 
+// EqualFold reports whether a and b are the same but for the case of ASCII letters.
+func EqualFold(a, b []byte) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i, c := range a {
+		if c != b[i] && (c|0x20 != b[i]|0x20 || c|0x20 < 'a' || c|0x20 > 'z') {
+			return false
+		}
+	}
+	return true
+}
+
 // trim takes the white space (SP, HTAB) around b off.
 func trim(b []byte, t Text) Text {
 	for t.off < t.end && blank(b[t.off]) {

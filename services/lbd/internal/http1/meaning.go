@@ -104,7 +104,7 @@ func (h *Head) finishRequest(b []byte) Refusal {
 		return NoHost
 	case h.HostAt >= 0 && !h.hostFits(b):
 		return BadHost
-	case h.Target.Form == Absolute && h.HostAt >= 0 && !sameHost(h.Target.Host.In(b), h.Fields[h.HostAt].Value.In(b)):
+	case h.Target.Form == Absolute && h.HostAt >= 0 && !EqualFold(h.Target.Host.In(b), h.Fields[h.HostAt].Value.In(b)):
 		return OtherHost
 	}
 	if why := h.finish(); why != OK {
@@ -128,18 +128,6 @@ func (h *Head) finishRequest(b []byte) Refusal {
 // hostFits checks the field Host; it may be empty where the target has no authority (RFC 9112 section 3.2), which a server of
 // sites has no use for.
 func (h *Head) hostFits(b []byte) bool { return validHost(h.Fields[h.HostAt].Value.In(b)) }
-
-func sameHost(a, b []byte) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for i, c := range a {
-		if c != b[i] && (c|0x20 != b[i]|0x20 || c|0x20 < 'a' || c|0x20 > 'z') {
-			return false
-		}
-	}
-	return true
-}
 
 // finish judges what requests and answers share.
 func (h *Head) finish() Refusal {
