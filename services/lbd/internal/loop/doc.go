@@ -8,6 +8,8 @@
 // caller owns the descriptors: Remove forgets one and does not close it.
 //
 // A descriptor is registered once, edge-triggered for both directions, so that a connection costs one epoll_ctl in its life.
+// What many handlers of a turn have for one connection is gathered and written at the turn's end: Later.
+//
 // A handler told that it may read or write does so until EAGAIN, or asks by Again to be called in the next turn if it has had
 // its share: then the other connections come first.
 //

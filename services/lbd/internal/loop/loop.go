@@ -51,6 +51,7 @@ type Loop struct {
 	wheel      wheel
 	again      []Ref
 	spare      []Ref
+	later      []Ref
 	events     [maxEvents]unix.EpollEvent
 	got        int // events of this turn
 	next       int // the first of them that is not handled
@@ -77,6 +78,7 @@ type slot struct {
 	fd       int32
 	gen      uint32
 	queued   bool          // in again
+	late     bool          // in later
 	deadline time.Duration // 0: none
 	spoke    timer
 }
@@ -129,6 +131,24 @@ func (l *Loop) Len() int { return len(l.slots) - 1 - len(l.free) }
 
 // Add registers a non-blocking descriptor. If it is ready already its handler is told in the next turn.
 func (l *Loop) Add(fd int, h Handler) (Ref, error) {
+	i, s := l.slot(fd, h)
+	ev := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET, Fd: int32(i), Pad: int32(s.gen)}
+	if err := unix.EpollCtl(l.epfd, unix.EPOLL_CTL_ADD, fd, &ev); err != nil {
+		s.h = nil
+		l.free = append(l.free, i)
+		return Ref{}, fault.Wrap(fault.Full, os.NewSyscallError("epoll_ctl", err), "loop: add descriptor %d", fd)
+	}
+	return Ref{i, s.gen}, nil
+}
+
+// Timer registers a handler without a descriptor, for a deadline, Again and Later; Remove forgets it.
+func (l *Loop) Timer(h Handler) Ref {
+	i, s := l.slot(-1, h)
+	return Ref{i, s.gen}
+}
+
+// slot takes a free slot.
+func (l *Loop) slot(fd int, h Handler) (uint32, *slot) {
 	var i uint32
 	if n := len(l.free); n > 0 {
 		i, l.free = l.free[n-1], l.free[:n-1]
@@ -139,13 +159,7 @@ func (l *Loop) Add(fd int, h Handler) (Ref, error) {
 	s := &l.slots[i]
 	s.h, s.fd, s.deadline = h, int32(fd), 0
 	s.gen++
-	ev := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET, Fd: int32(i), Pad: int32(s.gen)}
-	if err := unix.EpollCtl(l.epfd, unix.EPOLL_CTL_ADD, fd, &ev); err != nil {
-		s.h = nil
-		l.free = append(l.free, i)
-		return Ref{}, fault.Wrap(fault.Full, os.NewSyscallError("epoll_ctl", err), "loop: add descriptor %d", fd)
-	}
-	return Ref{i, s.gen}, nil
+	return i, s
 }
 
 // Remove forgets a descriptor, which is still open: its handler is not called again.
@@ -154,7 +168,9 @@ func (l *Loop) Remove(r Ref) {
 	if s == nil {
 		return
 	}
-	unix.EpollCtl(l.epfd, unix.EPOLL_CTL_DEL, int(s.fd), nil) // fails only where it was closed before
+	if s.fd >= 0 {
+		unix.EpollCtl(l.epfd, unix.EPOLL_CTL_DEL, int(s.fd), nil) // fails only where it was closed before
+	}
 	l.forget(r, s)
 }
 
@@ -171,7 +187,7 @@ func (l *Loop) Detach(fd int) { unix.EpollCtl(l.epfd, unix.EPOLL_CTL_DEL, fd, ni
 
 func (l *Loop) forget(r Ref, s *slot) {
 	l.wheel.remove(l.slots, r.slot)
-	s.h, s.deadline, s.queued = nil, 0, false
+	s.h, s.deadline, s.queued, s.late = nil, 0, false, false
 	l.free = append(l.free, r.slot)
 }
 
@@ -192,6 +208,21 @@ func (l *Loop) Again(r Ref) {
 	if s := l.at(r); s != nil && !s.queued {
 		s.queued = true
 		l.again = append(l.again, r)
+	}
+}
+
+// Finisher is a Handler that gathers what it has to do in a turn, such as writing what many have given it.
+type Finisher interface {
+	Handler
+	// Finish is called at the end of a turn in which Later asked for it.
+	Finish()
+}
+
+// Later has the Finisher called at the end of the turn, once.
+func (l *Loop) Later(r Ref) {
+	if s := l.at(r); s != nil && !s.late {
+		s.late = true
+		l.later = append(l.later, r)
 	}
 }
 
@@ -259,6 +290,8 @@ func (l *Loop) Run() error {
 		for !l.runPosted() {
 		}
 		for !l.runExpired() {
+		}
+		for !l.runLater() {
 		}
 	}
 	return nil
@@ -369,6 +402,21 @@ func (l *Loop) runPosted() (done bool) {
 func (l *Loop) runExpired() (done bool) {
 	defer l.rescue()
 	l.wheel.expire(l.slots, l.now, l.expired)
+	return true
+}
+
+// runLater calls those that have asked for the end of the turn, and those that ask meanwhile.
+func (l *Loop) runLater() (done bool) {
+	defer l.rescue()
+	for len(l.later) > 0 {
+		r := l.later[len(l.later)-1]
+		l.later = l.later[:len(l.later)-1]
+		if s := l.at(r); s != nil && s.late {
+			s.late = false
+			l.current = s.h
+			s.h.(Finisher).Finish()
+		}
+	}
 	return true
 }
 
