@@ -10,9 +10,7 @@ type Body struct {
 // Begin makes b read a body.
 func (b *Body) Begin(f Framing) {
 	b.kind, b.left = f.Kind, f.Length
-	if f.Kind == Chunked {
-		b.chunks.Reset()
-	}
+	b.chunks.Reset()
 }
 
 // Done reports whether the body has ended. One that ends with its connection never has: the caller sees the connection's
@@ -63,5 +61,5 @@ func (b *Body) Next(p []byte) (data []byte, n int, why Refusal) {
 	return nil, 0, OK
 }
 
-// Chunks returns the decoder of a chunked body, for its trailers.
+// Chunks returns the decoder of a chunked body, for its trailers; of another body there are none.
 func (b *Body) Chunks() *Chunks { return &b.chunks }

@@ -37,7 +37,7 @@ const (
 	NoBody     FramingKind = iota
 	Length                 // after Framing.Length bytes
 	Chunked                // by its last chunk
-	UntilClose             // with the connection: answers only
+	UntilClose             // with the connection: answers, and requests by a stream
 )
 
 // Framing is how a message's body ends.
