@@ -1,24 +1,26 @@
 package engine
 
 import (
-	"net/netip"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/everup/everup/services/lbd/internal/http1"
 	"github.com/everup/everup/services/lbd/internal/loop"
 )
 
-// client is a connection from a client. Between two requests this is all there is of it.
+// client is a connection from a client that speaks HTTP/1.1. Between two requests this is all there is of it.
 type client struct {
 	sock
-	w    *worker
-	peer netip.AddrPort
-	x    *exchange // nil: idle
+	w      *worker
+	x      *exchange // nil: idle
+	origin origin
 
 	lingering bool // our last answer is sent: what comes is thrown away until the end
 	lingered  int
 }
+
+var _ front = (*client)(nil)
 
 // Ready takes events.
 func (c *client) Ready(ev loop.Events) {
@@ -39,26 +41,73 @@ func (c *client) Ready(ev loop.Events) {
 
 // Expired takes the deadline's passing.
 func (c *client) Expired() {
-	if c.x == nil || c.lingering {
-		c.close()
-		return
+	switch {
+	case c.x == nil || c.lingering || c.x.phase == reading:
+		c.close() // within a head, too, nothing was asked
+	default:
+		c.x.clientLate()
 	}
-	c.x.clientLate()
 }
+
+func (c *client) from() *origin     { return &c.origin }
+func (c *client) timer() loop.Ref   { return c.ref }
+func (c *client) relays() bool      { return true }
+func (c *client) endSending() error { return c.end() }
+
+// readHead reads the request's head.
+func (c *client) readHead(x *exchange) bool {
+	lim := &c.w.e.o.Limits
+	for {
+		if !x.in.empty() {
+			done, why := x.req.ParseRequest(x.in.bytes(), lim)
+			if why != http1.OK {
+				x.malformed(why)
+				return true
+			}
+			if done {
+				x.decide()
+				return true
+			}
+			if x.in.w-x.in.r == len(x.in.b) {
+				x.in.grow(lim.Head + 1) // one more, so that it is the parser that refuses
+			}
+		}
+		n, err := c.read(x.in.room())
+		switch {
+		case err == nil:
+			x.in.w += n
+		case err == errAgain && x.in.empty():
+			c.park()
+			return false
+		case err == errAgain:
+			return false
+		default: // between two requests, or within a head: nobody waits for an answer
+			c.close()
+			return false
+		}
+	}
+}
+
+// over goes on with the next request, unless the connection ends.
+func (c *client) over(x *exchange, rest bool) {
+	switch {
+	case rest, x.rec.Refusal != http1.OK, x.last && !x.in.empty() && x.in.w > x.in.r+x.req.Len:
+		c.startLinger()
+	case x.last:
+		c.close()
+	default:
+		x.next()
+	}
+}
+
+// cut closes the connection.
+func (c *client) cut(*exchange) { c.close() }
 
 // fail closes the connection after a panic. The exchange is not used again, and nothing of it is told: that may have been what failed.
 func (c *client) fail() {
 	if x := c.x; x != nil {
 		c.x = nil
-		if x.m != nil {
-			x.m.close()
-		}
-		if x.phase == tunnel {
-			c.w.e.tunnels.Add(-1)
-		}
-		if x.choice.Member != "" {
-			x.plan.Pool.Release(x.choice.Member)
-		}
+		x.fail()
 	}
 	c.close()
 }

@@ -9,17 +9,17 @@ func (x *exchange) setDeadlines() {
 	case reading:
 		if !x.timing {
 			x.timing = true
-			l.SetDeadline(x.c.ref, now+x.w.e.o.Header)
+			l.SetDeadline(x.c.timer(), now+x.w.e.o.Header)
 		}
 	case gathering:
-		l.SetDeadline(x.c.ref, now+x.plan.Read)
+		l.SetDeadline(x.c.timer(), now+x.plan.Read)
 	case waiting, answering, own:
 		x.setClient()
 	case tunnel:
 		if x.up.moved || x.down.moved || !x.timing {
 			x.timing = true
 			x.up.moved, x.down.moved = false, false
-			l.SetDeadline(x.c.ref, now+x.plan.Tunnel)
+			l.SetDeadline(x.c.timer(), now+x.plan.Tunnel)
 		}
 	}
 }
@@ -33,22 +33,22 @@ func (x *exchange) setClient() {
 	switch {
 	case down:
 		if x.down.moved || !x.timing {
-			l.SetDeadline(x.c.ref, now+x.plan.Write)
+			l.SetDeadline(x.c.timer(), now+x.plan.Write)
 		}
 	case up:
 		if x.up.moved || !x.timing {
-			l.SetDeadline(x.c.ref, now+x.plan.Read)
+			l.SetDeadline(x.c.timer(), now+x.plan.Read)
 		}
 	default:
-		l.SetDeadline(x.c.ref, 0)
+		l.SetDeadline(x.c.timer(), 0)
 	}
 	x.timing = up || down
 	if x.phase == answering {
 		switch {
 		case down:
-			l.SetDeadline(x.m.ref, 0) // the client's time is not the member's
+			l.SetDeadline(x.m.timer(), 0) // the client's time is not the member's
 		case x.down.moved:
-			l.SetDeadline(x.m.ref, now+x.plan.Timeout)
+			l.SetDeadline(x.m.timer(), now+x.plan.Timeout)
 		}
 	}
 	x.up.moved, x.down.moved = false, false
@@ -60,14 +60,8 @@ func (f *flow) pending() bool { return len(f.ahead)+len(f.data)+len(f.after) > 0
 // clientLate takes it that the client's deadline has passed.
 func (x *exchange) clientLate() {
 	switch x.phase {
-	case reading:
-		x.req.Len = x.in.w - x.in.r
-		x.c.close()
 	case gathering, waiting:
-		if x.m != nil {
-			x.m.close()
-			x.m = nil
-		}
+		x.dropMember()
 		x.last = true
 		x.answerOwn(408, ClientSlow)
 		x.drive()
@@ -81,7 +75,7 @@ func (x *exchange) memberLate() {
 	switch x.phase {
 	case waiting:
 		switch now := x.w.loop.Now(); {
-		case x.m.connecting && now < x.tryUntil:
+		case !x.connected && now < x.tryUntil:
 			x.failed(failure{503, ConnectError, true, true})
 		default:
 			again := now < x.until && !x.heard && x.repeatable()

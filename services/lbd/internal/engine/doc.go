@@ -1,4 +1,4 @@
-// Package engine carries HTTP/1.1 between clients and members of pools on event loops: no goroutine, no buffer and no head is
+// Package engine carries HTTP between clients and members of pools on event loops: no goroutine, no buffer and no head is
 // kept for a connection that has no request under way.
 //
 // # Who owns what
@@ -7,6 +7,12 @@
 // connections to members that these use belong to one worker, so that nothing about them is locked. Idle connections to members are the
 // exception: they are in one list for all workers (idle), and who takes one that is another's moves its descriptor. Site decides
 // what becomes of requests; its methods are called on the workers' threads and must not block.
+//
+// # A request's two ends
+//
+// An exchange knows its client as a front and its member as a back: connections of HTTP/1.1 here (client, member), streams of a connection
+// of HTTP/2 elsewhere. Content flows from a source to a sink; heads are written by headOut in the sink's form. A request is an http1.Head
+// whatever it came by, so that it is judged, routed and told of in one way.
 //
 // # A request
 //

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -41,7 +40,7 @@ type Engine struct {
 // New returns an engine that asks site. Run it.
 func New(o Options, site Site) (*Engine, error) {
 	e := &Engine{o: o, site: site, empty: make(chan struct{}, 1)}
-	e.idle.all = map[netip.AddrPort][]*member{}
+	e.idle.all = map[idleKey][]*member{}
 	e.SetLimit(o.Clients)
 	for range max(o.Workers, 1) {
 		l, err := loop.New()

@@ -7,14 +7,15 @@ import (
 	"github.com/everup/everup/services/lbd/internal/http1"
 )
 
-// flow carries one message's content from a socket to another: what was read is decoded in place, framed anew and written
-// with the head before it in one call.
+// flow carries one message's content from a source to a sink: what was read is decoded in place, framed anew and written with the head
+// before it in one call.
 type flow struct {
-	src, dst *sock // nil: not known yet, or none
-	buf      *buffer
-	body     http1.Body
-	chunked  bool // write as chunks
-	limit    int64
+	src     source // nil: all of the message is in ahead
+	dst     sink   // nil: not known yet
+	buf     *buffer
+	body    http1.Body
+	chunked bool // write as chunks
+	limit   int64
 
 	ahead []byte // head or chunk size, not written yet
 	data  []byte // content, a part of buf, not written yet
@@ -25,8 +26,10 @@ type flow struct {
 	trailer []byte
 	refusal http1.Refusal
 
-	done    bool // all is written
-	ended   bool // src has no more
+	done    bool          // all is written
+	ended   bool          // the message has no more to be framed
+	whole   bool          // the message has ended as it should
+	trailed *http1.Chunks // its trailers, for a sink that frames by itself
 	carried int64
 	moved   bool // since it was last asked
 	reads   int  // of src
@@ -41,12 +44,13 @@ var (
 )
 
 // begin makes f ready for a message whose head is to be written before its content.
-func (f *flow) begin(src, dst *sock, buf *buffer, framing http1.Framing, head []byte, chunked bool) {
+func (f *flow) begin(src source, dst sink, buf *buffer, framing http1.Framing, head []byte, chunked bool) {
 	trailer := f.trailer[:0]
 	*f = flow{src: src, dst: dst, buf: buf, ahead: head, chunked: chunked, trailer: trailer, body: f.body}
 	f.body.Begin(framing)
-	if f.body.Done() && !chunked {
-		f.ended = true
+	if f.body.Done() {
+		f.whole = true
+		f.ended = !chunked
 	}
 }
 
@@ -95,8 +99,7 @@ func (f *flow) pump(budget *int) error {
 			continue
 		}
 		if f.ended {
-			f.done = true
-			return nil
+			return f.end()
 		}
 		if *budget <= 0 {
 			return nil
@@ -104,6 +107,21 @@ func (f *flow) pump(budget *int) error {
 		if err := f.next(); err != nil {
 			return waits(err)
 		}
+	}
+	return nil
+}
+
+// end waits until what was written has gone.
+func (f *flow) end() error {
+	if f.dst == nil {
+		return nil
+	}
+	switch f.dst.finish(f.trailed) {
+	case nil:
+		f.done = true
+	case errAgain:
+	default:
+		return errSink
 	}
 	return nil
 }
@@ -174,6 +192,7 @@ func (f *flow) frame(data []byte, n int) {
 	f.data, f.used = data, n
 	if !f.chunked {
 		f.ended = f.body.Done()
+		f.whole = f.ended
 		return
 	}
 	if len(f.ahead) == 0 { // else it is the head, and the size goes with it
@@ -187,11 +206,18 @@ var crlf = []byte("\r\n")
 
 // finish ends a body.
 func (f *flow) finish() {
-	f.ended = true
+	f.ended, f.whole = true, true
+	t := f.body.Chunks()
+	if f.src != nil {
+		if own := f.src.trailers(); own != nil {
+			t = own
+		}
+	}
 	if !f.chunked {
+		f.trailed = t
 		return
 	}
-	f.trailer = http1.AppendLastChunk(f.trailer[:0], f.body.Chunks())
+	f.trailer = http1.AppendLastChunk(f.trailer[:0], t)
 	f.after = f.trailer
 }
 

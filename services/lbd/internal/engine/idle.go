@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"net/netip"
 	"slices"
 	"sync"
 
@@ -18,7 +17,7 @@ const (
 // any. Who is in the list is idle; taking out is what decides.
 type idle struct {
 	mu  sync.Mutex
-	all map[netip.AddrPort][]*member // the last used last
+	all map[idleKey][]*member // the last used last
 	n   int
 }
 
@@ -26,19 +25,19 @@ type idle struct {
 func (s *idle) put(m *member) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	list := s.all[m.addr]
+	list := s.all[m.key]
 	if s.n >= maxIdle || len(list) >= maxIdleMember {
 		return false
 	}
-	s.all[m.addr] = append(list, m)
+	s.all[m.key] = append(list, m)
 	s.n++
 	return true
 }
 
-// take returns a connection to addr that is w's from now on, nil if there is none.
-func (s *idle) take(w *worker, addr netip.AddrPort) *member {
+// take returns a connection that is w's from now on, nil if there is none.
+func (s *idle) take(w *worker, key idleKey) *member {
 	s.mu.Lock()
-	list := s.all[addr]
+	list := s.all[key]
 	if len(list) == 0 {
 		s.mu.Unlock()
 		return nil
@@ -51,7 +50,7 @@ func (s *idle) take(w *worker, addr netip.AddrPort) *member {
 		}
 	}
 	m := list[at]
-	s.drop(addr, at)
+	s.drop(key, at)
 	s.mu.Unlock()
 	if m.w == w {
 		return m
@@ -63,21 +62,21 @@ func (s *idle) take(w *worker, addr netip.AddrPort) *member {
 func (s *idle) remove(m *member) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	at := slices.Index(s.all[m.addr], m)
+	at := slices.Index(s.all[m.key], m)
 	if at < 0 {
 		return false
 	}
-	s.drop(m.addr, at)
+	s.drop(m.key, at)
 	return true
 }
 
-func (s *idle) drop(addr netip.AddrPort, at int) {
-	list := s.all[addr]
+func (s *idle) drop(key idleKey, at int) {
+	list := s.all[key]
 	if s.n--; len(list) == 1 {
-		delete(s.all, addr)
+		delete(s.all, key)
 		return
 	}
-	s.all[addr] = slices.Delete(list, at, at+1)
+	s.all[key] = slices.Delete(list, at, at+1)
 }
 
 // Len returns how many connections are idle.
@@ -91,7 +90,7 @@ func (s *idle) Len() int {
 func (s *idle) close(w *worker) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for addr, list := range s.all {
+	for key, list := range s.all {
 		list = slices.DeleteFunc(list, func(m *member) bool {
 			if m.w != w {
 				return false
@@ -100,8 +99,8 @@ func (s *idle) close(w *worker) {
 			s.n--
 			return true
 		})
-		if s.all[addr] = list; len(list) == 0 {
-			delete(s.all, addr)
+		if s.all[key] = list; len(list) == 0 {
+			delete(s.all, key)
 		}
 	}
 }
@@ -110,7 +109,7 @@ func (s *idle) close(w *worker) {
 func (w *worker) adopt(old *member) *member {
 	from := old.w
 	from.loop.Detach(old.fd)
-	m := &member{w: w, addr: old.addr}
+	m := &member{w: w, key: old.key}
 	m.fd, m.writable = old.fd, true
 	var err error
 	if m.ref, err = w.loop.Add(m.fd, m); err != nil {

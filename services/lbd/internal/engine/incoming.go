@@ -24,66 +24,72 @@ func (x *exchange) beginAnswer() {
 	}
 	framing := x.res.Response(string(x.req.Method.In(x.head())) == "HEAD", false)
 	x.last = x.last || framing.Kind == http1.UntilClose && x.req.Version == http1.HTTP10
-	chunked := x.req.Version == http1.HTTP11 && (framing.Kind == http1.Chunked || framing.Kind == http1.UntilClose)
+	framed := x.c.framed()
+	chunked := !framed && x.req.Version == http1.HTTP11 && (framing.Kind == http1.Chunked || framing.Kind == http1.UntilClose)
 	if framing.Kind == http1.Chunked && !chunked {
 		x.last = true
 	}
-	x.toClient = x.answerHead(x.toClient, in, framing, chunked)
+	o := headOut{b: x.toClient, framed: framed}
+	x.answerHead(&o, in, chunked)
+	x.toClient = o.b
 	x.out.use(x.res.Len)
 	if framing.Length > largeFrom {
 		x.w.buffers.enlarge(&x.out)
 	}
-	x.down.begin(&x.m.sock, &x.c.sock, &x.out, framing, x.toClient, chunked)
+	x.down.begin(x.m, x.c, &x.out, framing, x.toClient, chunked)
 	x.committed = true
 	x.phase = answering
-	x.w.loop.SetDeadline(x.m.ref, x.w.loop.Now()+x.plan.Timeout)
+	x.w.loop.SetDeadline(x.m.timer(), x.w.loop.Now()+x.plan.Timeout)
 	if x.down.prime() != nil {
 		x.abort(Truncated)
 	}
 }
 
 // answerHead appends the answer's head as it goes to the client.
-func (x *exchange) answerHead(b, in []byte, framing http1.Framing, chunked bool) []byte {
-	b = http1.AppendStatusLine(b, x.res.Status, x.res.Reason.In(in))
+func (x *exchange) answerHead(o *headOut, in []byte, chunked bool) {
+	o.status(x.res.Status, x.res.Reason.In(in))
 	named := x.namedByConnection(&x.res, in)
 	for i := range x.res.Fields {
 		f := &x.res.Fields[i]
 		if f.ID.HopByHop() || named && isNamed(&x.res, in, f) || rule.Drops(x.plan.Response, f.Name.In(in)) {
 			continue
 		}
-		b = f.Append(b, in)
+		o.copy(f, in)
 	}
-	b = appendEdits(b, x.plan.Response)
+	o.edits(x.plan.Response)
 	if x.plan.SetCookie != nil {
-		b = http1.AppendField(b, "Set-Cookie", x.plan.SetCookie)
+		o.field("Set-Cookie", x.plan.SetCookie)
 	}
 	if chunked {
-		b = append(b, "Transfer-Encoding: chunked\r\n"...)
+		o.text("Transfer-Encoding", "chunked")
 	}
-	return append(x.connection(b), "\r\n"...)
+	x.connection(o)
+	o.end()
 }
 
 // connection appends the field Connection where it says more than the version.
-func (x *exchange) connection(b []byte) []byte {
+func (x *exchange) connection(o *headOut) {
 	switch {
+	case o.framed:
 	case x.last:
-		return append(b, "Connection: close\r\n"...)
+		o.text("Connection", "close")
 	case x.req.Version == http1.HTTP10:
-		return append(b, "Connection: keep-alive\r\n"...)
+		o.text("Connection", "keep-alive")
 	}
-	return b
 }
 
 // interim passes an answer of 1xx on, and waits for the next (RFC 9110 section 15.2). 100 goes only to who asked for it.
 func (x *exchange) interim(in []byte) {
 	if x.req.Version == http1.HTTP11 && (x.res.Status != 100 || x.req.Continue) && len(x.toClient) < maxInterim {
-		x.toClient = http1.AppendStatusLine(x.toClient, x.res.Status, x.res.Reason.In(in))
+		o := headOut{b: x.toClient, framed: x.c.framed()}
+		o.status(x.res.Status, x.res.Reason.In(in))
 		for i := range x.res.Fields {
 			if f := &x.res.Fields[i]; !f.ID.HopByHop() {
-				x.toClient = f.Append(x.toClient, in)
+				o.copy(f, in)
 			}
 		}
-		x.toClient = append(x.toClient, "\r\n"...)
+		o.end()
+		x.toClient = o.b
 		if !x.sendInterim() {
 			return
 		}
@@ -94,7 +100,7 @@ func (x *exchange) interim(in []byte) {
 
 // sendInterim sends what waits of interim answers; false if the client does not take it.
 func (x *exchange) sendInterim() bool {
-	n, err := x.c.write(x.toClient)
+	n, err := x.c.write(x.toClient, nil, nil)
 	if err != nil && err != errAgain {
 		x.clientGone()
 		return false
@@ -109,54 +115,55 @@ const maxInterim = 8 << 10
 // upgrade passes 101 on and relays bytes from then on.
 func (x *exchange) upgrade(in []byte) {
 	protocol := x.res.Get(in, http1.Upgrade)
-	if !x.req.Upgrades || !x.res.Upgrades || !http1.EqualFold(protocol, x.req.Get(x.head(), http1.Upgrade)) {
+	if !x.c.relays() || !x.req.Upgrades || !x.res.Upgrades || !http1.EqualFold(protocol, x.req.Get(x.head(), http1.Upgrade)) {
 		x.failed(failure{502, BadUpgrade, false, false})
 		return
 	}
 	x.rec.Status, x.rec.Reason = 101, NoReason
 	x.rec.Head = x.w.loop.Now() - x.start
-	b := http1.AppendStatusLine(x.toClient, 101, nil)
+	o := headOut{b: x.toClient}
+	o.status(101, nil)
 	for i := range x.res.Fields {
 		if f := &x.res.Fields[i]; !f.ID.HopByHop() {
-			b = f.Append(b, in)
+			o.copy(f, in)
 		}
 	}
-	b = append(b, "Connection: Upgrade\r\n"...)
-	b = append(http1.AppendField(b, "Upgrade", protocol), "\r\n"...)
-	x.toClient = b
+	o.text("Connection", "Upgrade")
+	o.field("Upgrade", protocol)
+	o.end()
+	x.toClient = o.b
 	x.out.use(x.res.Len)
 	x.w.buffers.get(&x.body, bufferLen)
 	rest := x.in.bytes()[x.req.Len:]
 	x.body.w = copy(x.body.b, rest)
 	x.in.w -= len(rest)
 	forever := http1.Framing{Kind: http1.UntilClose}
-	x.down.begin(&x.m.sock, &x.c.sock, &x.out, forever, b, false)
-	x.up.begin(&x.c.sock, &x.m.sock, &x.body, forever, nil, false)
+	x.down.begin(x.m, x.c, &x.out, forever, x.toClient, false)
+	x.up.begin(x.c, x.m, &x.body, forever, nil, false)
 	x.committed, x.last = true, true
 	x.phase = tunnel
 	x.w.e.tunnels.Add(1)
-	x.w.loop.SetDeadline(x.m.ref, 0)
+	x.w.loop.SetDeadline(x.m.timer(), 0)
 }
 
 // relay moves bytes both ways until both ends have ended, or one breaks. The end of one direction is passed on.
 func (x *exchange) relay(budget *int) bool {
-	for _, f := range [...]*flow{&x.up, &x.down} {
-		was := f.done
-		if err := f.pump(budget); err != nil {
-			x.abort(NoReason)
-			return false
-		}
-		if f.done && !was && f.dst.end() != nil {
-			x.abort(NoReason)
-			return false
-		}
+	if !x.relayOne(&x.up, x.m, budget) || !x.relayOne(&x.down, x.c, budget) {
+		x.abort(NoReason)
+		return false
 	}
 	if x.up.done && x.down.done {
-		x.m.close()
-		x.m = nil
+		x.dropMember()
+		x.last = true
 		x.record()
-		x.c.close()
+		x.c.over(x, false)
 		return false
 	}
 	return *budget <= 0
+}
+
+// relayOne moves what there is one way; false if that way broke.
+func (x *exchange) relayOne(f *flow, to interface{ endSending() error }, budget *int) bool {
+	was := f.done
+	return f.pump(budget) == nil && (was || !f.done || to.endSending() == nil)
 }

@@ -7,20 +7,25 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/everup/everup/services/lbd/internal/http1"
 	"github.com/everup/everup/services/lbd/internal/loop"
 )
 
-var errUnresolved = errors.New("the member's name has no address")
-
-// member is a connection to a pool's member.
+// member is a connection of HTTP/1.1 to a pool's member.
 type member struct {
 	sock
 	w          *worker
-	addr       netip.AddrPort
+	key        idleKey
 	x          *exchange // nil: idle
 	connecting bool
-	reused     bool
+	used       bool // by a request before
 }
+
+var _ back = (*member)(nil)
+
+func (m *member) timer() loop.Ref   { return m.ref }
+func (m *member) reused() bool      { return m.used }
+func (m *member) endSending() error { return m.end() }
 
 // Ready takes events.
 func (m *member) Ready(ev loop.Events) {
@@ -43,8 +48,8 @@ func (m *member) Expired() {
 	m.x.memberLate()
 }
 
-// connected looks whether a connection is there: errAgain if not yet.
-func (m *member) connected() error {
+// opened looks whether a connection is there.
+func (m *member) opened() error {
 	if !m.connecting {
 		return nil
 	}
@@ -71,19 +76,51 @@ func (m *member) close() {
 	m.fd = -1
 }
 
-// reach returns a connection to addr: an idle one, unless fresh is wanted, or one that is being made.
-func (w *worker) reach(addr netip.AddrPort, fresh bool) (*member, error) {
+// readHead reads an answer's head.
+func (m *member) readHead(x *exchange) error {
+	for {
+		if !x.out.empty() {
+			done, why := x.res.ParseResponse(x.out.bytes(), &m.w.e.o.Limits)
+			if why != http1.OK {
+				return errMalformed
+			}
+			if done {
+				return nil
+			}
+			if x.out.w-x.out.r == len(x.out.b) {
+				x.out.grow(m.w.e.o.Limits.Head + 1)
+			}
+		}
+		n, err := m.read(x.out.room())
+		if err != nil {
+			return err
+		}
+		x.out.w += n
+		x.heard = true
+	}
+}
+
+// reach returns a member side for x to the member that was chosen: an idle connection, unless fresh is wanted, or one that is being made.
+func (w *worker) reach(x *exchange, fresh bool) (back, error) {
+	key := idleKey{x.choice.Addr, x.plan.Via}
 	if !fresh {
-		if m := w.e.idle.take(w, addr); m != nil {
-			m.reused = true
+		if m := w.e.idle.take(w, key); m != nil {
+			m.used = true
 			w.e.counts.reused.Add(1)
+			m.x = x
 			return m, nil
 		}
 	}
-	return w.connect(addr)
+	m, err := w.connect(key)
+	if err != nil {
+		return nil, err
+	}
+	m.x = x
+	return m, nil
 }
 
-func (w *worker) connect(addr netip.AddrPort) (*member, error) {
+func (w *worker) connect(key idleKey) (*member, error) {
+	addr := key.addr
 	if !addr.IsValid() {
 		return nil, errUnresolved
 	}
@@ -101,7 +138,7 @@ func (w *worker) connect(addr netip.AddrPort) (*member, error) {
 		unix.Close(fd)
 		return nil, os.NewSyscallError("connect", err)
 	}
-	m := &member{w: w, addr: addr, connecting: err != nil}
+	m := &member{w: w, key: key, connecting: err != nil}
 	m.fd = fd
 	if m.ref, err = w.loop.Add(fd, m); err != nil {
 		unix.Close(fd)
@@ -119,7 +156,8 @@ func sockaddr(a netip.AddrPort) unix.Sockaddr {
 }
 
 // keep makes a connection idle, to be used again.
-func (w *worker) keep(m *member) {
+func (m *member) keep() {
+	w := m.w
 	m.x = nil
 	if w.closing || m.hangup || !w.e.idle.put(m) {
 		m.close()

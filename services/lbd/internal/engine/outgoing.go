@@ -7,45 +7,53 @@ import (
 
 // requestHead appends the request's head as it goes to a member: hop-by-hop fields are dropped, the connection's own are
 // written anew, the client is told of.
-func (x *exchange) requestHead(b []byte) []byte {
+func (x *exchange) requestHead(b []byte, framed bool) []byte {
 	in := x.head()
-	method := x.req.Method.In(in)
-	b = http1.AppendRequestLine(b, method, x.targetFor(in))
+	o := &headOut{b: b, framed: framed}
+	o.request(x.req.Method.In(in), x.targetFor(in))
 	named := x.namedByConnection(&x.req, in)
 	for i := range x.req.Fields {
 		f := &x.req.Fields[i]
 		if f.ID.HopByHop() || x.replaced(f.ID) || named && isNamed(&x.req, in, f) || rule.Drops(x.plan.Request, f.Name.In(in)) {
 			continue
 		}
-		b = f.Append(b, in)
+		o.copy(f, in)
 	}
-	b = appendEdits(b, x.plan.Request)
+	o.edits(x.plan.Request)
 	if x.plan.Host != nil {
-		b = http1.AppendField(b, "Host", x.plan.Host)
+		o.field("Host", x.plan.Host)
 	} else if x.req.HostAt < 0 { // HTTP/1.0; what goes out is HTTP/1.1
 		host := x.req.Target.Host.In(in)
 		if len(host) == 0 {
 			host = []byte(x.choice.Member)
 		}
-		b = http1.AppendField(b, "Host", host)
+		o.field("Host", host)
 	}
-	if x.req.Body.Kind == http1.Chunked {
-		b = append(b, "Transfer-Encoding: chunked\r\n"...)
-	}
-	if x.req.Upgrades {
-		b = append(b, "Connection: Upgrade\r\n"...)
-		b = http1.AppendField(b, "Upgrade", x.req.Get(in, http1.Upgrade))
+	if !framed {
+		x.connectionUp(o, in)
 	}
 	if x.req.TrailersOK {
-		b = append(b, "TE: trailers\r\n"...)
-		if !x.req.Upgrades {
-			b = append(b, "Connection: TE\r\n"...) // RFC 9110 section 10.1.4
-		}
+		o.text("TE", "trailers")
 	}
 	if x.plan.Forwarded {
-		b = x.tellClient(b, in)
+		x.tellClient(o, in)
 	}
-	return append(b, "\r\n"...)
+	o.end()
+	return o.b
+}
+
+// connectionUp appends the fields that are about the connection to the member.
+func (x *exchange) connectionUp(o *headOut, in []byte) {
+	if x.hasBody() && x.req.Body.Kind != http1.Length {
+		o.text("Transfer-Encoding", "chunked")
+	}
+	switch {
+	case x.req.Upgrades:
+		o.text("Connection", "Upgrade")
+		o.field("Upgrade", x.req.Get(in, http1.Upgrade))
+	case x.req.TrailersOK:
+		o.text("Connection", "TE") // RFC 9110 section 10.1.4
+	}
 }
 
 // targetFor returns the target in origin form.
@@ -94,15 +102,15 @@ func (x *exchange) replaced(id http1.ID) bool {
 }
 
 // tellClient appends X-Forwarded-For, -Proto and -Host.
-func (x *exchange) tellClient(b, in []byte) []byte {
-	b = append(b, "X-Forwarded-For: "...)
+func (x *exchange) tellClient(o *headOut, in []byte) {
+	o.begin("X-Forwarded-For")
 	var proto, host []byte
 	if x.plan.Trusted {
 		for i := range x.req.Fields {
 			f := &x.req.Fields[i]
 			switch v := f.Value.In(in); f.ID {
 			case http1.XForwardedFor:
-				b = append(append(b, v...), ", "...)
+				o.b = append(append(o.b, v...), ", "...)
 			case http1.XForwardedProto:
 				proto = v
 			case http1.XForwardedHost:
@@ -110,19 +118,23 @@ func (x *exchange) tellClient(b, in []byte) []byte {
 			}
 		}
 	}
-	b = x.c.peer.Addr().Unmap().AppendTo(b)
-	if len(proto) == 0 {
-		proto = []byte("http")
+	from := x.c.from()
+	o.b = from.peer.Addr().Unmap().AppendTo(o.b)
+	o.done()
+	switch {
+	case len(proto) > 0:
+		o.field("X-Forwarded-Proto", proto)
+	case from.tls != nil:
+		o.text("X-Forwarded-Proto", "https")
+	default:
+		o.text("X-Forwarded-Proto", "http")
 	}
 	if len(host) == 0 {
 		host = x.rec.Request.Host()
 	}
-	b = append(append(b, "\r\nX-Forwarded-Proto: "...), proto...)
-	b = append(b, "\r\n"...)
-	if len(host) == 0 {
-		return b
+	if len(host) > 0 {
+		o.field("X-Forwarded-Host", host)
 	}
-	return http1.AppendField(b, "X-Forwarded-Host", host)
 }
 
 // namedByConnection reports whether a head's Connection may name fields besides the usual ones.

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"crypto/tls"
 	"net/netip"
 	"time"
 
@@ -23,6 +24,7 @@ type Request struct {
 	Head  *http1.Head
 	Bytes []byte // what Head's texts are places in
 	Peer  netip.AddrPort
+	TLS   *tls.ConnectionState // nil: plain
 }
 
 // Text returns a text of the head.
@@ -57,6 +59,7 @@ type Plan struct {
 	Forwarded bool        // tell the client by X-Forwarded-*
 	Trusted   bool        // believe the client's own X-Forwarded-* and Forwarded
 
+	Via     *Transport    // how the member is spoken to; nil: plain HTTP/1.1
 	Connect time.Duration // longest wait for a connection
 	Timeout time.Duration // until the answer's head over all tries, and longest silence of its content
 	PerTry  time.Duration // until the answer's head in one try; 0: none

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/everup/everup/services/lbd/internal/http1"
 	"github.com/everup/everup/services/lbd/internal/loop"
 )
 
@@ -57,14 +58,14 @@ func (s *sock) read(p []byte) (int, error) {
 	}
 }
 
-// write writes the pieces in one call and returns how many bytes were taken, errAgain if none.
-func (s *sock) write(pieces ...[]byte) (int, error) {
+// write writes the pieces in one call.
+func (s *sock) write(ahead, data, after []byte) (int, error) {
 	if !s.writable {
 		return 0, errAgain
 	}
-	var iov [4]unix.Iovec
+	var iov [3]unix.Iovec
 	k, want := 0, 0
-	for _, p := range pieces {
+	for _, p := range [...][]byte{ahead, data, after} {
 		if len(p) > 0 {
 			iov[k].Base = unsafe.SliceData(p)
 			iov[k].SetLen(len(p))
@@ -91,6 +92,14 @@ func (s *sock) write(pieces ...[]byte) (int, error) {
 		return int(n), nil
 	}
 }
+
+// trailers: the content's framing has them.
+func (s *sock) trailers() *http1.Chunks { return nil }
+
+func (s *sock) framed() bool { return false }
+
+// finish has nothing to do: what write took is the kernel's.
+func (s *sock) finish(*http1.Chunks) error { return nil }
 
 // end says that no more is sent.
 func (s *sock) end() error { return unix.Shutdown(s.fd, unix.SHUT_WR) }

@@ -37,7 +37,7 @@ const (
 func (w *worker) now() time.Time { return w.began.Add(w.loop.Now()) }
 
 // take returns an exchange with buffers.
-func (w *worker) take(c *client) *exchange {
+func (w *worker) take(c front) *exchange {
 	var x *exchange
 	if n := len(w.spare); n > 0 {
 		x, w.spare = w.spare[n-1], w.spare[:n-1]
@@ -62,7 +62,7 @@ func (w *worker) give(x *exchange) {
 
 // accepted serves a connection.
 func (w *worker) accepted(fd int, peer netip.AddrPort) {
-	c := &client{w: w, peer: peer}
+	c := &client{w: w, origin: origin{peer: peer}}
 	c.fd = fd
 	var err error
 	if c.ref, err = w.loop.Add(fd, c); err != nil {
