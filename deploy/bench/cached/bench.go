@@ -27,6 +27,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/everup/everup/deploy/bench/cached/server"
+	"github.com/everup/everup/deploy/bench/process"
 	"github.com/everup/everup/shared/fault"
 )
 
@@ -95,7 +96,7 @@ func Run(ctx context.Context, out io.Writer, o Options) error {
 			return fault.New(fault.Invalid, "bench: no part %q, there are %s", name, strings.Join(Parts(), ", "))
 		}
 	}
-	if err := pin(o.LoadCore); err != nil {
+	if err := process.Pin(o.LoadCore); err != nil {
 		return err
 	}
 	dir, err := os.MkdirTemp("", "bench-cached")
@@ -120,26 +121,6 @@ func Run(ctx context.Context, out io.Writer, o Options) error {
 	}
 	b.summary()
 	fmt.Fprintf(out, "\nThe bench took %v.\n", time.Since(began).Round(time.Second))
-	return nil
-}
-
-// pin binds all threads of this process, and those they will start, to the core.
-func pin(core int) error {
-	var set unix.CPUSet
-	set.Set(core)
-	tasks, err := filepath.Glob("/proc/self/task/*")
-	if err != nil {
-		return err
-	}
-	for _, t := range tasks {
-		var tid int
-		if _, err := fmt.Sscan(filepath.Base(t), &tid); err != nil {
-			return fault.Wrap(fault.Internal, err, "bench: %s", t)
-		}
-		if err := unix.SchedSetaffinity(tid, &set); err != nil {
-			return fault.Wrap(fault.Unsupported, err, "bench: pin to core %d", core)
-		}
-	}
 	return nil
 }
 

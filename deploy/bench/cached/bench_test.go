@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/everup/everup/deploy/bench/cached/load"
+	"github.com/everup/everup/deploy/bench/report"
 	"github.com/everup/everup/shared/labtest"
 )
 
@@ -62,15 +63,15 @@ func TestChosenLoads(t *testing.T) {
 func TestMid(t *testing.T) {
 	f := func(want float64, of ...float64) {
 		t.Helper()
-		if got := mid(of, func(v float64) float64 { return v }); got != want {
-			t.Errorf("mid(%v) = %v, want %v", of, got, want)
+		if got := report.Mid(of, func(v float64) float64 { return v }); got != want {
+			t.Errorf("report.Mid(%v) = %v, want %v", of, got, want)
 		}
 	}
 	f(0)
 	f(3, 3)
 	f(2, 3, 1, 2)
 	f(2.5, 4, 1, 2, 3)
-	if low, high := spread([]float64{3, 1, 2}, func(v float64) float64 { return v }); low != 1 || high != 3 {
+	if low, high := report.Spread([]float64{3, 1, 2}, func(v float64) float64 { return v }); low != 1 || high != 3 {
 		t.Errorf("spread %v to %v", low, high)
 	}
 }

@@ -3,11 +3,12 @@ package cached
 import (
 	"context"
 	"fmt"
-	"syscall"
 	"time"
 
 	"github.com/everup/everup/deploy/bench/cached/load"
 	"github.com/everup/everup/deploy/bench/cached/server"
+	"github.com/everup/everup/deploy/bench/process"
+	"github.com/everup/everup/deploy/bench/report"
 )
 
 const idleLimit = 30 * time.Second // for all runs with one number of connections
@@ -19,9 +20,9 @@ func (b *bench) idle(ctx context.Context) error {
 		"In brackets the least and the most of the runs: a garbage-collected heap is not always equally full.")
 	rows := [][]string{{"connections", "server", "RSS before", "RSS with them", "per connection"}}
 	for _, n := range counts {
-		if had := files(n + spareFiles); had < n+spareFiles {
-			fmt.Fprintf(b.out, "%d connections: a process may have %d descriptors here, so there are %d.\n\n", n, had, had-spareFiles)
-			n = had - spareFiles
+		if had := process.Files(n + process.SpareFiles); had < n+process.SpareFiles {
+			fmt.Fprintf(b.out, "%d connections: a process may have %d descriptors here, so there are %d.\n\n", n, had, had-process.SpareFiles)
+			n = had - process.SpareFiles
 		}
 		var all [2][]rested
 		err := b.repeat(ctx, idleLimit, func(run int) error {
@@ -51,29 +52,11 @@ type rested struct{ before, after, each float64 }
 
 func idleRow(n int, who side, all []rested) []string {
 	each := func(r rested) float64 { return r.each }
-	low, high := spread(all, each)
+	low, high := report.Spread(all, each)
 	return []string{
-		fmt.Sprint(n), who.name, mebibytes(int64(mid(all, func(r rested) float64 { return r.before }))), mebibytes(int64(mid(all, func(r rested) float64 { return r.after }))),
-		fmt.Sprintf("%.0f B (%.0f–%.0f)", mid(all, each), low, high),
+		fmt.Sprint(n), who.name, report.Mebibytes(int64(report.Mid(all, func(r rested) float64 { return r.before }))), report.Mebibytes(int64(report.Mid(all, func(r rested) float64 { return r.after }))),
+		fmt.Sprintf("%.0f B (%.0f–%.0f)", report.Mid(all, each), low, high),
 	}
-}
-
-// spareFiles are those that a process has open beside its connections, at most.
-const spareFiles = 1000
-
-// files raises the limit of open files of this process, and so of those it will start, to n or as far as it can, and returns the limit.
-func files(n int) int {
-	var l syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &l); err != nil {
-		return 0
-	}
-	for _, most := range []uint64{max(l.Max, uint64(n)), l.Max} {
-		want := syscall.Rlimit{Cur: max(l.Cur, min(most, uint64(n))), Max: most}
-		if syscall.Setrlimit(syscall.RLIMIT_NOFILE, &want) == nil {
-			return int(want.Cur)
-		}
-	}
-	return int(l.Cur)
 }
 
 func (b *bench) idleOf(ctx context.Context, who side, n int) (r rested, err error) {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/everup/everup/deploy/bench/cached/load"
 	"github.com/everup/everup/deploy/bench/cached/server"
+	"github.com/everup/everup/deploy/bench/report"
 )
 
 const (
@@ -38,7 +39,7 @@ func (b *bench) latency(ctx context.Context) error {
 		for i, of := range samples {
 			rows = append(rows, b.latencyRow(rate, i, of))
 		}
-		held := mid(samples[0], func(s tailSample) float64 { return map[bool]float64{true: 1}[s.held] }) == 1
+		held := report.Mid(samples[0], func(s tailSample) float64 { return map[bool]float64{true: 1}[s.held] }) == 1
 		if held || rate < latencyRate {
 			b.latencyBars(rate, samples)
 			break
@@ -51,8 +52,8 @@ func (b *bench) latency(ctx context.Context) error {
 
 func (b *bench) latencyBars(rate float64, samples [2][]tailSample) {
 	add := func(name string, of func(tailSample) float64) {
-		r := mid(samples[1], of) / mid(samples[0], of)
-		b.bar(fmt.Sprintf("%s at %.0f op/s", name, rate), ratio(r), "≤ 1.0x", r <= 1)
+		r := report.Mid(samples[1], of) / report.Mid(samples[0], of)
+		b.bar(fmt.Sprintf("%s at %.0f op/s", name, rate), report.Ratio(r), "≤ 1.0x", r <= 1)
 	}
 	add("p99", func(s tailSample) float64 { return s.p99 })
 	add("p99.9", func(s tailSample) float64 { return s.p999 })
@@ -60,14 +61,14 @@ func (b *bench) latencyBars(rate float64, samples [2][]tailSample) {
 
 func (b *bench) latencyRow(rate float64, i int, of []tailSample) []string {
 	name := b.sides[i].name
-	if mid(of, func(s tailSample) float64 { return map[bool]float64{true: 1}[s.held] }) < 1 {
+	if report.Mid(of, func(s tailSample) float64 { return map[bool]float64{true: 1}[s.held] }) < 1 {
 		name += " (did not keep up)"
 	}
 	return []string{
 		fmt.Sprintf("%.0f/s", rate), name,
-		micros(mid(of, func(s tailSample) float64 { return s.p50 })), micros(mid(of, func(s tailSample) float64 { return s.p99 })),
-		micros(mid(of, func(s tailSample) float64 { return s.p999 })), micros(mid(of, func(s tailSample) float64 { return s.max })),
-		micros(mid(of, func(s tailSample) float64 { return s.cpu })), micros(mid(of, func(s tailSample) float64 { return s.late })),
+		report.Micros(report.Mid(of, func(s tailSample) float64 { return s.p50 })), report.Micros(report.Mid(of, func(s tailSample) float64 { return s.p99 })),
+		report.Micros(report.Mid(of, func(s tailSample) float64 { return s.p999 })), report.Micros(report.Mid(of, func(s tailSample) float64 { return s.max })),
+		report.Micros(report.Mid(of, func(s tailSample) float64 { return s.cpu })), report.Micros(report.Mid(of, func(s tailSample) float64 { return s.late })),
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/everup/everup/deploy/bench/cached/load"
 	"github.com/everup/everup/deploy/bench/cached/server"
+	"github.com/everup/everup/deploy/bench/report"
 )
 
 // phase is a time in which the users of the cache have values of one kind.
@@ -63,7 +64,7 @@ func (b *bench) limitBar(s *server.Server, i, mib int) error {
 		return err
 	}
 	allowed := int64(mib)<<20*11/10 + 30e6
-	b.bar("memory limit: most RSS, sizes shifting", mebibytes(m.Peak), "≤ "+mebibytes(allowed), m.Peak <= allowed)
+	b.bar("memory limit: most RSS, sizes shifting", report.Mebibytes(m.Peak), "≤ "+report.Mebibytes(allowed), m.Peak <= allowed)
 	return nil
 }
 
@@ -97,5 +98,5 @@ func (b *bench) phase(ctx context.Context, s *server.Server, c *load.Client, p p
 	if words := cmp.Or(filled.Refusal, asked.Refusal); words != "" {
 		refused += " (" + words + ")"
 	}
-	return []string{percent(float64(asked.Hits) / float64(asked.Gets)), mebibytes(int64(bytes)), mebibytes(m.Peak), refused}, nil
+	return []string{report.Percent(float64(asked.Hits) / float64(asked.Gets)), report.Mebibytes(int64(bytes)), report.Mebibytes(m.Peak), refused}, nil
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/everup/everup/deploy/bench/cached/load"
 	"github.com/everup/everup/deploy/bench/cached/server"
+	"github.com/everup/everup/deploy/bench/report"
 )
 
 const (
@@ -45,7 +46,7 @@ func (b *bench) overhead(ctx context.Context) error {
 				return err
 			}
 			over := func(bytes int64) float64 { return float64(bytes)/float64(items) - keyBytes - valueBytes }
-			rows = append(rows, []string{who.name, mebibytes(empty.RSS), mebibytes(full.RSS), fmt.Sprintf("%.1f B", over(full.RSS-empty.RSS)),
+			rows = append(rows, []string{who.name, report.Mebibytes(empty.RSS), report.Mebibytes(full.RSS), fmt.Sprintf("%.1f B", over(full.RSS-empty.RSS)),
 				fmt.Sprintf("%.1f B", over(full.RSS)), fmt.Sprint(count)})
 			if i == 1 {
 				b.bar("overhead per item (RSS beyond key and value)", fmt.Sprintf("%.1f B", over(full.RSS)), "≤ 40 B", over(full.RSS) <= 40)

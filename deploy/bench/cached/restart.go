@@ -10,6 +10,7 @@ import (
 
 	"github.com/everup/everup/deploy/bench/cached/load"
 	"github.com/everup/everup/deploy/bench/cached/server"
+	"github.com/everup/everup/deploy/bench/report"
 )
 
 const (
@@ -96,7 +97,7 @@ func (b *bench) restartOf(ctx context.Context, who side, items int, barred bool)
 }
 
 func (b *bench) restartBars(all []restarted, r *load.Result, before int64) {
-	back := mid(all, func(r restarted) float64 { return r.back })
+	back := report.Mid(all, func(r restarted) float64 { return r.back })
 	lost := before - int64(r.Hits)
 	b.bar("warm restart: items lost", fmt.Sprint(lost), "0", lost == 0)
 	b.bar(fmt.Sprintf("warm restart: %d items back", r.Gets), fmt.Sprintf("%.2f s, %d of them", back, r.Hits), "≤ 2 s", back <= 2 && lost == 0)
@@ -104,8 +105,8 @@ func (b *bench) restartBars(all []restarted, r *load.Result, before int64) {
 
 // figures are the median of one figure and its spread.
 func figures(all []restarted, of func(restarted) float64) string {
-	low, high := spread(all, of)
-	return fmt.Sprintf("%.2f s (%.2f–%.2f)", mid(all, of), low, high)
+	low, high := report.Spread(all, of)
+	return fmt.Sprintf("%.2f s (%.2f–%.2f)", report.Mid(all, of), low, high)
 }
 
 // everything asks for every key once, from many at a time.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/everup/everup/deploy/bench/cached/load"
 	"github.com/everup/everup/deploy/bench/cached/server"
+	"github.com/everup/everup/deploy/bench/report"
 )
 
 // What all rows of speed and latency have in common.
@@ -86,19 +87,19 @@ func (b *bench) chosen() []config {
 
 func (b *bench) cpuBar(peer, subject []sample) {
 	cpu := func(s sample) float64 { return s.cpu }
-	r := mid(subject, cpu) / mid(peer, cpu)
-	b.bar("CPU/op, TCP, depth 1", ratio(r), "≤ 0.95x", r <= 0.95)
+	r := report.Mid(subject, cpu) / report.Mid(peer, cpu)
+	b.bar("CPU/op, TCP, depth 1", report.Ratio(r), "≤ 0.95x", r <= 0.95)
 }
 
 // throughputBar counts what came through. Where the load was the limit, or others had the core, that is less than the server could do, and
 // the figure per second of its CPU time is named too.
 func (b *bench) throughputBar(what string, peer, subject []sample) {
 	ops := func(s sample) float64 { return s.ops }
-	r := mid(subject, ops) / mid(peer, ops)
-	figure := ratio(r)
-	if busy := mid(subject, func(s sample) float64 { return s.busy }); busy < 0.95 {
+	r := report.Mid(subject, ops) / report.Mid(peer, ops)
+	figure := report.Ratio(r)
+	if busy := report.Mid(subject, func(s sample) float64 { return s.busy }); busy < 0.95 {
 		figure += fmt.Sprintf(" with the server busy for %.0f %%; per second of its CPU time %s", busy*100,
-			ratio(mid(peer, func(s sample) float64 { return s.cpu })/mid(subject, func(s sample) float64 { return s.cpu })))
+			report.Ratio(report.Mid(peer, func(s sample) float64 { return s.cpu })/report.Mid(subject, func(s sample) float64 { return s.cpu })))
 	}
 	b.bar(what, figure, "≥ 4x", r >= 4)
 }
@@ -207,15 +208,15 @@ func (b *bench) speedRows(name string, samples [2][]sample) [][]string {
 	for i, of := range samples {
 		opsRatio, cpuRatio := "", ""
 		if i == 1 {
-			opsRatio, cpuRatio = ratio(mid(of, ops)/mid(samples[0], ops)), ratio(mid(of, cpu)/mid(samples[0], cpu))
+			opsRatio, cpuRatio = report.Ratio(report.Mid(of, ops)/report.Mid(samples[0], ops)), report.Ratio(report.Mid(of, cpu)/report.Mid(samples[0], cpu))
 		}
-		low, high := spread(of, cpu)
+		low, high := report.Spread(of, cpu)
 		rows = append(rows, []string{
-			name, b.sides[i].name, thousands(mid(of, ops)), opsRatio,
-			fmt.Sprintf("%s (%.2f–%.2f)", micros(mid(of, cpu)), low/1e3, high/1e3), cpuRatio,
-			fmt.Sprintf("%.0f / %.0f %%", 100*mid(of, func(s sample) float64 { return s.busy }), 100*mid(of, func(s sample) float64 { return s.gen })),
-			micros(mid(of, func(s sample) float64 { return s.load })),
-			micros(mid(of, func(s sample) float64 { return s.p50 })), micros(mid(of, func(s sample) float64 { return s.p99 })),
+			name, b.sides[i].name, report.Thousands(report.Mid(of, ops)), opsRatio,
+			fmt.Sprintf("%s (%.2f–%.2f)", report.Micros(report.Mid(of, cpu)), low/1e3, high/1e3), cpuRatio,
+			fmt.Sprintf("%.0f / %.0f %%", 100*report.Mid(of, func(s sample) float64 { return s.busy }), 100*report.Mid(of, func(s sample) float64 { return s.gen })),
+			report.Micros(report.Mid(of, func(s sample) float64 { return s.load })),
+			report.Micros(report.Mid(of, func(s sample) float64 { return s.p50 })), report.Micros(report.Mid(of, func(s sample) float64 { return s.p99 })),
 		})
 		name = ""
 	}

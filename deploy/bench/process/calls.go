@@ -1,4 +1,4 @@
-package server
+package process
 
 import (
 	"bufio"
@@ -22,16 +22,16 @@ const Other = "other"
 func named() []string {
 	return []string{
 		"epoll_wait", "epoll_pwait", "epoll_pwait2", "epoll_ctl", "read", "readv", "recvfrom", "recvmsg", "write", "writev", "sendto", "sendmsg",
-		"io_uring_enter", "futex", "nanosleep", "clock_nanosleep", "sched_yield", "timerfd_settime", "tgkill",
+		"io_uring_enter", "sendfile64", "splice", "accept4", "openat", "newfstat", "newfstatat", "close", "futex", "nanosleep", "clock_nanosleep", "sched_yield", "timerfd_settime", "tgkill",
 	}
 }
 
 // all is the event that every system call raises.
 const all = "raw_syscalls:sys_enter"
 
-// Calls counts the system calls of the server, by name, while f runs. It uses perf's counters: strace would make the server slower
+// Calls counts the system calls of the process, by name, while f runs. It uses perf's counters: strace would make a server slower
 // by an order and thereby change how many requests it finds at once.
-func (s *Server) Calls(ctx context.Context, dir string, f func() error) (map[string]int64, error) {
+func (p *Process) Calls(ctx context.Context, dir string, f func() error) (map[string]int64, error) {
 	file := filepath.Join(dir, "perf")
 	events := all
 	for _, n := range named() {
@@ -42,12 +42,12 @@ func (s *Server) Calls(ctx context.Context, dir string, f func() error) (map[str
 		return nil, err
 	}
 	defer end()
-	cmd := exec.CommandContext(ctx, "perf", "stat", "-x", ",", "-o", file, "-e", events, "-D", "-1", "--control", "fd:3,4", "-p", strconv.Itoa(s.Pid()))
+	cmd := exec.CommandContext(ctx, "perf", "stat", "-x", ",", "-o", file, "-e", events, "-D", "-1", "--control", "fd:3,4", "-p", strconv.Itoa(p.Pid()))
 	cmd.ExtraFiles = []*os.File{control.child, ack.child}
 	said := &tail{}
 	cmd.Stderr, cmd.Stdout = said, said
 	if err := cmd.Start(); err != nil {
-		return nil, fault.Wrap(fault.Unsupported, err, "server: perf")
+		return nil, fault.Wrap(fault.Unsupported, err, "process: perf")
 	}
 	control.child.Close()
 	ack.child.Close()
@@ -55,11 +55,11 @@ func (s *Server) Calls(ctx context.Context, dir string, f func() error) (map[str
 	cmd.Process.Signal(os.Interrupt)
 	cmd.Wait() // its status is that of a process that was interrupted
 	if runErr != nil {
-		return nil, fault.Wrap(fault.Of(runErr), runErr, "server: perf: %s", said)
+		return nil, fault.Wrap(fault.Of(runErr), runErr, "process: perf: %s", said)
 	}
 	b, err := os.ReadFile(file)
 	if err != nil {
-		return nil, fault.Wrap(fault.Unsupported, err, "server: perf: %s", said)
+		return nil, fault.Wrap(fault.Unsupported, err, "process: perf: %s", said)
 	}
 	return parsePerf(b)
 }
@@ -118,7 +118,7 @@ func parsePerf(b []byte) (map[string]int64, error) {
 		}
 		n, err := strconv.ParseInt(f[0], 10, 64)
 		if err != nil {
-			return nil, fault.New(fault.Unsupported, "server: perf counts %s as %q", f[2], f[0])
+			return nil, fault.New(fault.Unsupported, "process: perf counts %s as %q", f[2], f[0])
 		}
 		name := Other
 		if f[2] != all {
@@ -128,7 +128,7 @@ func parsePerf(b []byte) (map[string]int64, error) {
 		calls[name] += n
 	}
 	if _, ok := calls[Other]; !ok {
-		return nil, fault.New(fault.Unsupported, "server: perf counted nothing: %.200q", b)
+		return nil, fault.New(fault.Unsupported, "process: perf counted nothing: %.200q", b)
 	}
 	return calls, nil
 }
