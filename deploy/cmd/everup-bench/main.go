@@ -26,6 +26,6 @@ func command() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	root.AddCommand(restCommand(), cachedCommand(), loadCommand(), vipCommand())
+	root.AddCommand(restCommand(), cachedCommand(), loadCommand(), vipCommand(), l7Command())
 	return root
 }
