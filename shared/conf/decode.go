@@ -74,8 +74,14 @@ func (d *decoder) wrong(n *node, p *path, want string, secret bool, hint string)
 
 // section fills a struct; a key without a value is a section of defaults.
 func (d *decoder) section(n *node, v reflect.Value, p *path) bool {
+	plan := d.plans.of(v.Type())
+	want := "a section"
+	if short := plan.short; short != nil {
+		n.widen(short.key)
+		want = short.key + " alone or a section"
+	}
 	if n.kind != sectionNode && !n.isNull() {
-		return d.wrong(n, p, "a section", false, "write its keys indented below it: "+hintList(d.plans.of(v.Type()).keys()))
+		return d.wrong(n, p, want, false, "write its keys indented below it: "+hintList(plan.keys()))
 	}
 	return d.structValue(n, v, p)
 }

@@ -14,6 +14,7 @@ type override struct{ name, value string }
 type leaf struct {
 	name string   // of the variable, without the prefix
 	keys []string // the way from the root
+	wide []string // for each of these, the key that a text in place of the section stands for; "" if none
 }
 
 // leaves lists the scalar keys of a struct, through sections but not through lists and maps.
@@ -24,9 +25,15 @@ func (ps plans) leaves(t reflect.Type, above []string, open []reflect.Type) []le
 		keys := append(slices.Clone(above), f.key)
 		switch {
 		case f.kind == structKind && !slices.Contains(open, f.typ):
-			out = append(out, ps.leaves(f.typ, keys, open)...)
+			below := ps.leaves(f.typ, keys, open)
+			if short := ps.of(f.typ).short; short != nil {
+				for i := range below {
+					below[i].wide[len(above)] = short.key
+				}
+			}
+			out = append(out, below...)
 		case f.kind.scalar():
-			out = append(out, leaf{envName(keys), keys})
+			out = append(out, leaf{envName(keys), keys, make([]string, len(keys))})
 		}
 	}
 	return out
@@ -48,7 +55,7 @@ func (l *loader) override(root *node, p *plan) {
 		known = append(known, leaf.name)
 		variable := l.opts.EnvPrefix + "_" + leaf.name
 		if value, ok := l.exp.env(variable); ok {
-			l.put(root, leaf.keys, variable, value)
+			l.put(root, leaf, variable, value)
 			l.overrides = append(l.overrides, override{variable, value})
 		}
 	}
@@ -60,21 +67,24 @@ const envRank = maxOverlays + 1
 
 // put sets one leaf, making the sections on the way. It gives up where the file has something else than a section;
 // the decoder reports that.
-func (l *loader) put(root *node, keys []string, variable, value string) {
+func (l *loader) put(root *node, to leaf, variable, value string) {
 	at := position{rank: envRank, file: "env " + variable}
-	n := root
-	for _, key := range keys[:len(keys)-1] {
+	n, last := root, len(to.keys)-1
+	for i, key := range to.keys[:last] {
 		next := n.entry(key)
 		if next == nil || next.isNull() {
 			next = &node{kind: sectionNode, pos: at}
 			n.replace(key, at, next)
+		}
+		if to.wide[i] != "" {
+			next.widen(to.wide[i])
 		}
 		if next.kind != sectionNode {
 			return
 		}
 		n = next
 	}
-	n.replace(keys[len(keys)-1], at, &node{pos: at, text: value, expanded: true})
+	n.replace(to.keys[last], at, &node{pos: at, text: value, expanded: true})
 }
 
 // replace sets a key whether it is there or not.

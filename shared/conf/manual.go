@@ -47,7 +47,11 @@ func (m *manual) field(f *field, depth int, off bool) {
 	if f.doc != "" {
 		m.add(depth, "# "+f.doc, "")
 	}
-	if facts := f.facts(); facts != "" {
+	facts := f.facts()
+	if short := m.short(f); short != "" {
+		facts = strings.TrimSpace(facts + " " + short)
+	}
+	if facts != "" {
 		m.add(depth, "# "+facts, "")
 	}
 	switch {
@@ -56,7 +60,7 @@ func (m *manual) field(f *field, depth int, off bool) {
 	case f.kind == structKind:
 		m.key(depth, f.key+":", off || f.pointer)
 		m.section(f.typ, depth+1, off || f.pointer)
-	case f.def != nil:
+	case f.def != nil && (f.kind.scalar() || f.innermost().kind != structKind):
 		m.key(depth, f.key+": "+f.defaultText(), off)
 	case f.kind.scalar():
 		m.key(depth, f.key+": "+f.example(), true)
@@ -66,6 +70,19 @@ func (m *manual) field(f *field, depth int, off bool) {
 		m.key(depth, f.key+":", true)
 		m.elements(&f.spec, depth+1)
 	}
+}
+
+// short says where a text may stand for a section.
+func (m *manual) short(f *field) string {
+	s := f.innermost()
+	if s.kind != structKind || m.plans.of(s.typ).short == nil {
+		return ""
+	}
+	key := m.plans.of(s.typ).short.key
+	if f.kind == structKind {
+		return "Or " + key + " alone."
+	}
+	return "An element may be its " + key + " alone."
 }
 
 // innermost returns the spec of what lists and maps of s hold in the end.

@@ -76,6 +76,16 @@ func (n *node) set(key string, pos position, val *node) {
 	}
 }
 
+// widen makes a section with one key of a text that stands for it.
+func (n *node) widen(key string) {
+	if n.kind != scalarNode || n.null {
+		return
+	}
+	text := *n
+	*n = node{kind: sectionNode, pos: n.pos, where: n.where}
+	n.set(key, n.pos, &text)
+}
+
 // isNull reports whether n is a key without a value.
 func (n *node) isNull() bool { return n.kind == scalarNode && n.null }
 

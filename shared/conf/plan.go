@@ -40,6 +40,7 @@ type spec struct {
 	required bool
 	single   bool // a list: its one element may stand without the list
 	field    bool // not an element: may be empty, which means unset
+	short    bool // of a section: its value may stand for the whole
 }
 
 // field is one key of a struct.
@@ -61,6 +62,7 @@ type plan struct {
 	fields []*field // in the order of the struct, inline parts in their place
 	parts  []part   // inner before outer
 	byKey  map[string]*field
+	short  *field // whose value may stand for the whole section, or nil
 }
 
 // keys returns the struct's keys in order.
@@ -128,6 +130,12 @@ func (p *plan) addFields(t reflect.Type, above []int) error {
 		if p.byKey[key] != nil {
 			return fmt.Errorf("%v.%s: the key %s is taken", t, sf.Name, key)
 		}
+		if f.short && p.short != nil {
+			return fmt.Errorf("%v.%s: %s is short already", t, sf.Name, p.short.key)
+		}
+		if f.short {
+			p.short = f
+		}
 		p.byKey[key] = f
 		p.fields = append(p.fields, f)
 	}
@@ -154,6 +162,12 @@ func newField(sf reflect.StructField, key string, index []int) (*field, error) {
 		f.elem.single = true
 	case ok:
 		return nil, fmt.Errorf("single is true, and for lists and maps of lists only")
+	}
+	switch short, ok := sf.Tag.Lookup("short"); {
+	case short == "true" && f.kind.scalar():
+		f.short = true
+	case ok:
+		return nil, fmt.Errorf("short is true, and for values of one text only")
 	}
 	if enum := sf.Tag.Get("enum"); enum != "" {
 		if err := f.setEnum(strings.Split(enum, "|")); err != nil {

@@ -85,7 +85,11 @@ func (c *schema) section(t reflect.Type) object {
 		out[0].value = "object"
 		out = append(out, property{"required", required})
 	}
-	return append(out, property{"additionalProperties", false})
+	out = append(out, property{"additionalProperties", false})
+	if short := c.plans.of(t).short; short != nil {
+		return object{{"anyOf", []object{short.scalarSchema(), out}}}
+	}
+	return out
 }
 
 func (c *schema) field(f *field) object {
