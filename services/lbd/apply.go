@@ -156,14 +156,53 @@ func (s *Service) liveLocked(c *Config, table *rule.Table) *live {
 	return l
 }
 
-// compile makes the rules, and refuses what they may say and the daemon does not do yet: a rule that denies must not be without effect.
+// compile makes the rules, and refuses what may be said and the daemon does not do yet: a rule that denies must not be without effect, nor
+// an address open without the TLS that was asked for.
 func compile(c *Config) (*rule.Table, error) {
 	for i := range c.Routes {
 		if what := unserved(&c.Routes[i]); what != "" {
 			return nil, fault.New(fault.Config, "lbd: routes[%d].%s: lbd explain knows it, the daemon does not yet", i, what)
 		}
 	}
+	for i := range c.Listen {
+		if what := unservedAt(&c.Listen[i]); what != "" {
+			return nil, fault.New(fault.Config, "lbd: listen[%d].%s: the daemon does not do it yet", i, what)
+		}
+	}
+	for name, p := range c.Pools {
+		if what := unservedBehind(p); what != "" {
+			return nil, fault.New(fault.Config, "lbd: pools.%s.%s: the daemon does not do it yet", name, what)
+		}
+	}
 	return c.Table()
+}
+
+// unservedAt names what of a listener the daemon does not do yet.
+func unservedAt(l *config.Listener) string {
+	switch {
+	case l.TLS != "":
+		return "tls"
+	case l.HTTP2:
+		return "http2"
+	case l.Proxy.Mode != config.ProxyOff:
+		return "proxy_protocol"
+	}
+	return ""
+}
+
+// unservedBehind names what of a pool the daemon does not do yet.
+func unservedBehind(p *config.Pool) string {
+	switch {
+	case p.TLS != nil:
+		return "tls"
+	case p.HTTP2:
+		return "http2"
+	case p.Proxy != config.ProxyOff:
+		return "proxy_protocol"
+	case !p.KeepAlive:
+		return "keep_alive"
+	}
+	return ""
 }
 
 // unserved names what of a route the daemon does not do yet.
@@ -197,7 +236,8 @@ func (s *Service) listen(c *Config) (all, fresh []*listener, err error) {
 	for _, l := range have {
 		taken[l.name] = true
 	}
-	for _, a := range c.Listen {
+	for i := range c.Listen {
+		a := c.Listen[i].Addr
 		if i := slices.IndexFunc(have, func(l *listener) bool { return l.want == string(a) }); i >= 0 {
 			all = append(all, have[i])
 			continue

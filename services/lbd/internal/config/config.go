@@ -12,7 +12,7 @@ import (
 type Config struct {
 	daemon.Common `yaml:",inline"`
 
-	Listen       []conf.Addr         `yaml:"listen" default:"[127.0.0.1:8080]" min:"1" max:"16" doc:"TCP addresses for HTTP/1.1."`
+	Listen       []Listener          `yaml:"listen" default:"[127.0.0.1:8080]" min:"1" max:"16" doc:"TCP addresses that clients connect to."`
 	Connections  int                 `yaml:"connections" default:"10000" min:"1" max:"1000000" doc:"Client connections at once over all addresses; further ones wait in the kernel's queue."`
 	MaxHeader    conf.Size           `yaml:"max_header" default:"64KiB" min:"1KiB" max:"1MiB" doc:"Largest head of a request; a larger one is answered 431. Changes with a restart."`
 	Timeouts     Timeouts            `yaml:"timeouts" doc:"Patience with clients."`
@@ -44,6 +44,10 @@ type Pool struct {
 	Timeout   conf.Duration `yaml:"timeout" default:"60s" min:"10ms" max:"1d" doc:"Longest wait for the head of the answer over all tries (504 after it), and longest silence within an answer's body."`
 	MaxBody   conf.Size     `yaml:"max_body" default:"0" doc:"Largest body of a request, 413 beyond it; 0 means no bound, as bodies are passed on as they come."`
 	Forwarded bool          `yaml:"forwarded" default:"true" doc:"Tell members the client by X-Forwarded-For, -Proto and -Host."`
+	TLS       *MemberTLS    `yaml:"tls" doc:"Speak TLS with members; absent means plain."`
+	HTTP2     bool          `yaml:"http2" default:"false" doc:"Speak HTTP/2 with members, over TLS or at once (h2c)."`
+	Proxy     string        `yaml:"proxy_protocol" default:"off" enum:"off|v1|v2" doc:"Tell members the client's address before all else, by the PROXY protocol's version 1 or 2."`
+	KeepAlive bool          `yaml:"keep_alive" default:"true" doc:"Use connections to members for further requests; false means one for each request."`
 }
 
 // Member is a server of a pool.

@@ -33,9 +33,19 @@ func TestErrors(t *testing.T) {
 		`lbd.yaml:1:17: routes[0].host: "a b" is no host name (write www.example.com or *.example.com, without port)`,
 		`lbd.yaml:1:30: routes[0].path: "x?" does not begin with /`)
 	f("listen: ['unix:/x', '127.0.0.1:1', '127.0.0.1:1']\naccess_log: {syslog: ':514'}\n",
-		`lbd.yaml:1:10: listen[0]: "unix:/x" is no TCP address`,
-		`lbd.yaml:1:36: listen[2]: "127.0.0.1:1" is listed twice`,
+		`lbd.yaml:1:10: listen[0].addr: "unix:/x" is no TCP address`,
+		`lbd.yaml:1:36: listen[2].addr: "127.0.0.1:1" is listed twice`,
 		`lbd.yaml:2:22: access_log.syslog: ":514" is not host:port`)
+	f("listen: [{addr: ':1', proxy_protocol: accept}, {adr: ':2'}, {addr: ':3', proxy_protocol: yes}]\n",
+		`lbd.yaml:1:48: listen[1].addr: is required`,
+		`lbd.yaml:1:49: listen[1].adr: unknown key (did you mean "addr"?)`,
+		`lbd.yaml:1:90: listen[2].proxy_protocol.mode: expected text, found the boolean yes (one of off, accept, require)`)
+	f("listen: [{addr: ':1', proxy_protocol: accept}]\n",
+		`lbd.yaml:1:39: listen[0].proxy_protocol: believes nobody: who may say where a client comes from? (give from or trusted; [0.0.0.0/0, '::/0'] believes everybody)`)
+	f("pools: {web: {members: [{addr: 'h:80'}], tls: {key: k, ca: a, insecure: true}, proxy_protocol: v3}}\n",
+		`lbd.yaml:1:53: pools.web.tls.key: is without a cert`,
+		`lbd.yaml:1:73: pools.web.tls.insecure: ca and insecure exclude each other`,
+		`lbd.yaml:1:96: pools.web.proxy_protocol: "v3" is not one of off, v1, v2 (did you mean "v1"?)`)
 	f("pools: {web: {members: [{addr: 'h:80'}], timeout: 1s, retries: {per_try_timeout: 2s}}}\n",
 		`lbd.yaml:1:82: pools.web.retries.per_try_timeout: is longer than the pool's timeout`)
 }

@@ -9,14 +9,7 @@ import (
 
 // Validate checks what one field alone cannot tell.
 func (c *Config) Validate(r *conf.Report) {
-	for i, a := range c.Listen {
-		if _, _, ok := a.HostPort(); !ok {
-			r.At("listen").At(i).Errorf("%q is no TCP address", a)
-		}
-		if slices.Contains(c.Listen[:i], a) {
-			r.At("listen").At(i).Errorf("%q is listed twice", a)
-		}
-	}
+	c.validateListen(r.At("listen"))
 	names := c.PoolNames()
 	for _, n := range names {
 		if c.Pools[conf.Name(n)] == nil {

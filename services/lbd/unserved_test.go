@@ -1,0 +1,33 @@
+package lbd
+
+import (
+	"strings"
+	"testing"
+)
+
+// What the daemon does not do yet is refused by name: an address must not be open without the TLS that was asked for.
+func TestRefusesWhatItDoesNotDo(t *testing.T) {
+	f := func(yaml, want string) {
+		t.Helper()
+		l, err := tryParse(t.TempDir(), yaml)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = compile(l.Config)
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%s: %v, want %q", yaml, err, want)
+		}
+	}
+	pool := func(more string) string { return "pools: {web: {from: {service: s}, " + more + "}}\n" }
+	f(pool("connect: 1s"), "")
+	f(pool("tls: {}"), "lbd: pools.web.tls: ")
+	f(pool("http2: true"), "lbd: pools.web.http2: ")
+	f(pool("proxy_protocol: v1"), "lbd: pools.web.proxy_protocol: ")
+	f(pool("keep_alive: false"), "lbd: pools.web.keep_alive: ")
+	f("listen: [':1', {addr: ':2', tls: web}]\n", "lbd: listen[1].tls: ")
+	f("listen: [{addr: ':2', http2: true}]\n", "lbd: listen[0].http2: ")
+	f("trusted: [10.0.0.0/8]\nlisten: [{addr: ':2', proxy_protocol: accept}]\n", "lbd: listen[0].proxy_protocol: ")
+	f("routes: [{dos: hard, deny: true}]\n", "lbd: routes[0].dos: ")
+	f("routes: [{not: {tls_name: a.test}, deny: true}]\n", "lbd: routes[0].tls_name: ")
+	f("routes: [{files: {root: /x}}]\n", "lbd: routes[0].files: ")
+}
