@@ -3,7 +3,7 @@
 //
 // # Who owns what
 //
-// The engine owns a few loops, each on a thread of its own, which carry all connections and ask site what to do with each request.
+// The engine owns a few loops, each in a goroutine of its own, which carry all connections and ask site what to do with each request.
 // Each pool has its members checked by one probe.Runner. One goroutine follows gossip, overrides and their expiry, and tells the
 // vip.Manager, which has its own, how many backends there are. Run waits for all of them. What is shared is small: the routes
 // in force (swapped whole), the pools (each with its lock), and the service's own maps under mu.

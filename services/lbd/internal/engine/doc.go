@@ -3,7 +3,7 @@
 //
 // # Who owns what
 //
-// An Engine has some workers, each a loop (package loop) on a thread of its own; Run waits for them. A client, its requests and the
+// An Engine has some workers, each a loop (package loop) in a goroutine of its own; Run waits for them. A client, its requests and the
 // connections to members that these use belong to one worker, so that nothing about them is locked. Idle connections to members are the
 // exception: they are in one list for all workers (idle), and who takes one that is another's moves its descriptor. Site decides
 // what becomes of requests; its methods are called on the workers' threads and must not block.

@@ -12,7 +12,7 @@ import (
 
 // Options of an Engine.
 type Options struct {
-	Workers int           // loops, each on a thread of its own; at least 1
+	Workers int           // loops, each in a goroutine of its own; at least 1
 	Limits  http1.Limits  // of heads
 	Header  time.Duration // longest time for a request's head to come in
 	Idle    time.Duration // a connection without a request is closed after so long

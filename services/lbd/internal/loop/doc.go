@@ -1,5 +1,5 @@
 // Package loop is an event loop over epoll: descriptors with their handlers, deadlines, and functions posted from elsewhere,
-// all on one locked thread.
+// all in one goroutine.
 //
 // # Who owns what
 //

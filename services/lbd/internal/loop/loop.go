@@ -46,6 +46,7 @@ type Loop struct {
 	epfd, wake int
 	origin     time.Time
 	now        time.Duration
+	breath     time.Duration // when the goroutine ran anew
 	slots      []slot
 	free       []uint32
 	wheel      wheel
@@ -53,8 +54,9 @@ type Loop struct {
 	spare      []Ref
 	later      []Ref
 	events     [maxEvents]unix.EpollEvent
-	got        int // events of this turn
-	next       int // the first of them that is not handled
+	crowded    bool // the last look found several events
+	got        int  // events of this turn
+	next       int  // the first of them that is not handled
 	turn       []Ref
 	current    Handler // whose method runs
 	counts     Counts
@@ -270,8 +272,6 @@ func (l *Loop) rouse() {
 
 // Run runs the loop until Stop. The descriptors that are still registered are the caller's to close.
 func (l *Loop) Run() error {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
 	defer l.Close()
 	for !l.stop.Load() {
 		n, err := l.wait()
@@ -293,8 +293,21 @@ func (l *Loop) Run() error {
 		}
 		for !l.runLater() {
 		}
+		l.breathe()
 	}
 	return nil
+}
+
+// breathEvery is how long the goroutine runs before it lets the scheduler see it run anew. Without that the scheduler takes the loop for a
+// goroutine that has run for long: after 10 ms it sends the thread a signal, takes the processor away from it in epoll_wait, and because it
+// found something to take looks again every 20 µs, which came to some percent of a busy daemon's CPU.
+const breathEvery = 4 * time.Millisecond
+
+func (l *Loop) breathe() {
+	if l.now-l.breath >= breathEvery {
+		l.breath = l.now
+		runtime.Gosched()
+	}
 }
 
 // rescue takes a panic of the current handler's.
@@ -320,11 +333,15 @@ func (l *Loop) handleEvents() (done bool) {
 	return true
 }
 
-// wait looks for events, and waits for one if nothing else is to be done.
+// wait looks for events, and waits for one if nothing else is to be done. Where the last look found several, the next is likely to find one
+// too, and is made without telling the scheduler.
 func (l *Loop) wait() (int, error) {
-	l.counts.Waits++
-	if n := poll(l.epfd, l.events[:]); n > 0 || len(l.again) > 0 || l.woken.Load() {
-		return n, nil
+	if l.crowded || len(l.again) > 0 || l.woken.Load() {
+		l.counts.Waits++
+		n := poll(l.epfd, l.events[:])
+		if l.crowded = n > 1; n > 0 || len(l.again) > 0 || l.woken.Load() {
+			return n, nil
+		}
 	}
 	timeout := -1
 	if at, ok := l.wheel.next(); ok {
@@ -336,6 +353,7 @@ func (l *Loop) wait() (int, error) {
 	if err == unix.EINTR {
 		return 0, nil
 	}
+	l.crowded = n > 1
 	return n, os.NewSyscallError("epoll_wait", err)
 }
 
