@@ -34,7 +34,6 @@ func (c *client) Ready(ev loop.Events) {
 			return
 		}
 		c.x = c.w.take(c)
-		c.x.begin()
 	}
 	c.x.drive()
 }
@@ -96,7 +95,12 @@ func (c *client) over(x *exchange, rest bool) {
 	case x.last:
 		c.close()
 	default:
-		x.next()
+		x.consume()
+		if x.in.empty() && !c.readable {
+			c.park()
+			return
+		}
+		x.reset()
 	}
 }
 

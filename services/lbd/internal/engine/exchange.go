@@ -69,9 +69,6 @@ func (x *exchange) reset() {
 	x.probe.Reset()
 }
 
-// begin waits for a request.
-func (x *exchange) begin() { x.reset() }
-
 // drive goes on as far as it can.
 func (x *exchange) drive() {
 	budget := turnBytes
@@ -228,8 +225,8 @@ func (x *exchange) finish() {
 	x.c.over(x, rest)
 }
 
-// next goes on with what follows the request.
-func (x *exchange) next() {
+// consume lets go of the request, so that in begins with what follows it.
+func (x *exchange) consume() {
 	if x.body.b != nil {
 		x.in, x.body = x.body, x.in
 	} else {
@@ -237,7 +234,6 @@ func (x *exchange) next() {
 	}
 	x.w.buffers.put(&x.body)
 	x.w.buffers.put(&x.out)
-	x.reset()
 }
 
 // record tells the site.

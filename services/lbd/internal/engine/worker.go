@@ -36,7 +36,7 @@ const (
 // now is the time of the turn as a point in time.
 func (w *worker) now() time.Time { return w.began.Add(w.loop.Now()) }
 
-// take returns an exchange with buffers.
+// take returns an exchange that knows nothing, with a buffer.
 func (w *worker) take(c front) *exchange {
 	var x *exchange
 	if n := len(w.spare); n > 0 {
@@ -52,6 +52,7 @@ func (w *worker) take(c front) *exchange {
 // give takes an exchange back.
 func (w *worker) give(x *exchange) {
 	w.buffers.put(&x.in)
+	w.buffers.put(&x.body)
 	w.buffers.put(&x.out)
 	x.reset()
 	x.c = nil
