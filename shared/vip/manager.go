@@ -70,6 +70,7 @@ type Manager struct {
 	throttle *logx.Throttle
 	start    func(got func(*wire.Message)) (process, error)
 	wake     chan struct{} // holds a token when the supervisor is to look again whether a child is wanted
+	done     chan struct{} // closed when there is no child and will be none
 
 	reloadMu sync.Mutex // one reload at a time; taken before mu
 	healthMu sync.Mutex // held while health items are set, so that the last to look is the last to set; taken before mu
@@ -86,6 +87,7 @@ type Manager struct {
 	lastErr   error                   // why there is no child, or the last one ended
 	idle      chan struct{}           // closed, and made anew, when a child has ended
 	left      bool                    // Leave, or the end of Run: nothing is held any more
+	handed    bool                    // HandOver: what stands is another process's
 	places    []wire.Place            // of the plan that was sent
 	pruned    uint64                  // the plan after which the record was pruned
 	hello     *wire.Hello             // nil: the child has not said it
@@ -108,7 +110,7 @@ func New(cfg Config, env Env) (*Manager, error) {
 	}
 	m := &Manager{
 		env: env, log: env.Log.With().Str("comp", "vip").Logger(), cfg: cfg, planID: 1,
-		throttle: logx.NewThrottle(logGap), wake: make(chan struct{}, 1), idle: make(chan struct{}), verdicts: map[string]wire.Verdict{}, vips: map[string]*vipRun{},
+		throttle: logx.NewThrottle(logGap), wake: make(chan struct{}, 1), done: make(chan struct{}), idle: make(chan struct{}), verdicts: map[string]wire.Verdict{}, vips: map[string]*vipRun{},
 		doing: map[uint64]chan error{}, adopt: map[routerKey]adoption{},
 	}
 	m.met = newMetrics(env.Metrics)

@@ -42,8 +42,20 @@ func (m *Manager) supervise(ctx context.Context) error {
 			sleep(ctx, backoff.Next(time.Since(began), rand.Float64()))
 		}
 	}
-	m.sweep()
+	if !m.handedOver() {
+		m.sweep()
+		return nil
+	}
+	close(m.done)
+	<-ctx.Done() // the service lives on
 	return nil
+}
+
+// handedOver reports whether what stands is another process's.
+func (m *Manager) handedOver() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.handed
 }
 
 // sweep removes, at the end, what a child that died has left: addresses are not to stand where nobody serves.
@@ -65,7 +77,7 @@ func (m *Manager) sweep() {
 // waitWanted waits until there is something for a child to do. It reports false when ctx has ended.
 func (m *Manager) waitWanted(ctx context.Context) bool {
 	for {
-		if ctx.Err() != nil {
+		if ctx.Err() != nil || m.handedOver() {
 			return false
 		}
 		if m.wanted() {
@@ -243,9 +255,9 @@ func (m *Manager) childEnded(p process, err error) (unasked bool) {
 	}
 	m.mu.Lock()
 	m.proc, m.lastErr = nil, err
-	unasked = err != nil || !m.left && len(m.cfg) > 0
+	unasked = (err != nil || !m.left && len(m.cfg) > 0) && !m.handed
 	switch {
-	case p != nil && err != nil && !m.left:
+	case p != nil && err != nil && (!m.left || m.handed):
 		m.noteAdoptable(err)
 	case err == nil:
 		clear(m.adopt)

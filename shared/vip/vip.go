@@ -41,6 +41,9 @@
 // peer can have taken over meanwhile (Active_Down_Interval); it removes the others. At the end of the daemon a last child is
 // started if there is something left to be removed.
 //
+// A process that takes the place of another on the same host goes on in the same way: HandOver ends the one's child, Adopt tells the
+// other's first child what it left.
+//
 // # What is told
 //
 // Events vip-active, vip-backup, vip-fault, vip-reasserted and vip-conflict about vip/NAME, with an Event. Health items vip.child,
