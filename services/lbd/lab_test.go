@@ -1,6 +1,7 @@
 package lbd
 
 import (
+	"bufio"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -134,6 +135,67 @@ pools:
 	}
 	if code := p.Wait(patience); code != 0 {
 		t.Errorf("exit code %d", code)
+	}
+}
+
+// TestUpgradeKeepsVIP: a virtual address stays where it is while the process that holds it is replaced, and with it the connections to it.
+func TestUpgradeKeepsVIP(t *testing.T) {
+	lab := labtest.New(t)
+	balancer, web, client := lab.Host("balancer"), lab.Host("web"), lab.Host("client")
+	webOn(t, web, nil)
+	four, _ := lab.Default().Spare()
+	dir := t.TempDir()
+	file := filepath.Join(dir, "lbd.yaml")
+	text := fmt.Sprintf("node: n1\nstate: %[1]s/state\nadmin: {socket: %[1]s/sock}\nlisten: ['%[2]s:80']\n"+
+		"vips: {web: {interface: eth0, vrid: 5, addresses: [%[2]s/24]}}\nroutes: [{pool: web}]\npools: {web: {members: [{addr: '%[3]s'}]}}\n", dir, four, web.AddrPort(8080))
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	program := labtest.BuildBinary(t, "github.com/everup/everup/services/lbd/cmd/lbd")
+	p := balancer.Start("lbd", program, "run", "-c", file)
+	client.WaitHTTP("http://"+four.String()+"/", http.StatusOK, patience)
+	watched := balancer.Start("addresses", "ip", "monitor", "address")
+	keep, err := client.DialContext(t.Context(), "tcp", four.String()+":80")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer keep.Close()
+	ask := func() {
+		t.Helper()
+		io.WriteString(keep, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+		res, err := http.ReadResponse(bufio.NewReader(keep), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if b, err := io.ReadAll(res.Body); err != nil || string(b) != "web" {
+			t.Errorf("%q, %v", b, err)
+		}
+	}
+	ask()
+	out := balancer.Run(program, "upgrade", "-c", file)
+	t.Cleanup(func() {
+		var pid int
+		if _, err := fmt.Sscanf(out, "lbd: process %d serves", &pid); err != nil {
+			t.Errorf("%v: %q", err, out)
+			return
+		}
+		syscall.Kill(pid, syscall.SIGKILL)
+	})
+	labtest.Eventually(t, patience, "the successor holds the address", func() error {
+		if out := balancer.Run(program, "vip", "list", "-c", file); !strings.Contains(out, "active") {
+			return errors.New(out)
+		}
+		return nil
+	})
+	ask() // by the old process, whose last answer it is
+	if code := p.Wait(patience); code != 0 {
+		t.Errorf("the old process: exit code %d", code)
+	}
+	client.WaitHTTP("http://"+four.String()+"/", http.StatusOK, patience)
+	watched.Signal(syscall.SIGTERM)
+	watched.Wait(patience)
+	if got := watched.Output(); strings.Contains(got, "Deleted") {
+		t.Errorf("the address was away:\n%s", got)
 	}
 }
 

@@ -42,7 +42,7 @@ func Spec() daemon.Spec[Config] {
 	return daemon.Spec[Config]{
 		Name: "lbd", Short: "A load balancer for HTTP that loses no request when a server stops.", Common: config.Of,
 		New:      func(c *Config, env *daemon.Env) (daemon.Service[Config], error) { return New(c, env) },
-		Commands: commands,
+		Commands: commands, Upgrades: true,
 	}
 }
 
@@ -71,7 +71,10 @@ type Service struct {
 	draining  bool
 }
 
-var _ daemon.Service[Config] = (*Service)(nil)
+var (
+	_ daemon.Service[Config] = (*Service)(nil)
+	_ daemon.Replaceable     = (*Service)(nil)
+)
 
 // New binds the listeners and begins to check the pools.
 func New(c *Config, env *daemon.Env) (*Service, error) {
@@ -152,7 +155,7 @@ func (s *Service) Run(ctx context.Context) error {
 	})
 	wg.Go(func() { s.follow(ctx) })
 	wg.Go(func() {
-		if err := s.vips.Run(ctx); err != nil {
+		if err := s.holdVIPs(ctx); err != nil {
 			failed <- err
 		}
 	})
@@ -216,6 +219,33 @@ func (s *Service) Drain(ctx context.Context) error {
 	s.engine.Cut()
 	return errors.Join(left, fault.New(fault.Partial, "lbd: drain: %d connections were cut, %d of them upgraded", open, tunnels))
 }
+
+// Retire stops accepting, tells clients with each answer that their connection closes, and waits until all have ended. Connections without a
+// request, and upgraded ones, have all the time that the configuration gives them. What has not ended when ctx does, or timeouts.retire is
+// over, is cut: fault.Partial.
+func (s *Service) Retire(ctx context.Context) error {
+	s.reloadMu.Lock()
+	defer s.reloadMu.Unlock()
+	s.mu.Lock()
+	s.draining = true
+	listeners, limit := s.listeners, s.cfg.Timeouts.Retire.Std()
+	s.mu.Unlock()
+	s.engine.Drain()
+	for _, l := range listeners {
+		l.Close()
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	if s.engine.Wait(ctx) == nil {
+		return nil
+	}
+	open, tunnels := s.engine.Open()
+	s.engine.Cut()
+	return fault.New(fault.Partial, "lbd: retire: %d connections were cut, %d of them upgraded", open, tunnels)
+}
+
+// StepAside leaves the virtual addresses to the successor.
+func (s *Service) StepAside(ctx context.Context) ([]byte, error) { return s.vips.HandOver(ctx) }
 
 // Status is the service's part of `lbd status`.
 type Status struct {

@@ -75,3 +75,15 @@ func (s *Service) leave(ctx context.Context) error {
 	}
 	return s.vips.Leave(ctx)
 }
+
+// holdVIPs holds the virtual addresses, first those of the process before this one, once that lets go of them.
+func (s *Service) holdVIPs(ctx context.Context) error {
+	told, err := s.env.Predecessor.Await(ctx)
+	if err != nil {
+		return nil // the daemon stops before
+	}
+	if err := s.vips.Adopt(told); err != nil {
+		s.env.Log.Error().Err(err).Msg("the virtual addresses of the process before are held anew")
+	}
+	return s.vips.Run(ctx)
+}

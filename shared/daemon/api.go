@@ -83,6 +83,11 @@ func (i *Instance[C]) routes() error {
 	f.Admin.Handle("POST /v1/reload", "Read the configuration again and swap to it.", func(ctx context.Context, _ *admin.Request) (any, error) {
 		return i.Reload(context.WithoutCancel(ctx)) // a caller who leaves does not cut it off half-way
 	})
+	if i.spec.Upgrades {
+		f.Admin.Handle("POST /v1/upgrade", "Replace this process by one of the program on disk; connections live on.", func(ctx context.Context, _ *admin.Request) (any, error) {
+			return i.Upgrade(ctx)
+		})
+	}
 	return f.Bus.Handle("status", "What the daemon is doing.", func(context.Context, string, []byte) (any, error) {
 		return i.Status(), nil
 	})

@@ -11,12 +11,19 @@
 //
 // # Order of a start
 //
-// state directory (lock) → admin socket → gossip port → service (its sockets) → serve. Everything that can be refused is refused before
+// sockets that were handed in → state directory (lock) → admin socket → gossip port → service (its sockets) → serve. Everything that can be refused is refused before
 // the daemon says it is ready; an error names the object and leaves nothing behind.
 //
 // # Order of a stop
 //
 // not ready → pause (limits.not_ready) → leave gossip → service drains (limits.drain) → service stops → bus closes → admin closes.
+//
+// # An upgrade
+//
+// A daemon whose Service is Replaceable can be replaced by the program that is on disk now: the new program checks the configuration → bus and
+// gossip end without a good-bye, for the successor is the same member → the successor starts with the sockets and the lock of the state
+// directory → it is ready → the service steps aside and tells the successor what that needs to know → it retires: its connections end when they
+// end, and then the process. If the successor does not become ready, one of the old program is started in its place.
 package daemon
 
 import (
@@ -54,7 +61,7 @@ type Limits struct {
 	NotReady conf.Duration `yaml:"not_ready" default:"0" max:"5m" doc:"Pause between saying not ready and closing the listeners, for load balancers to notice."`
 }
 
-// Env is what a service gets. All fields but Keys are set, also when the daemon stands alone.
+// Env is what a service gets. All fields but Keys and Predecessor are set, also when the daemon stands alone.
 type Env struct {
 	Node    string
 	Log     zerolog.Logger
@@ -65,6 +72,8 @@ type Env struct {
 	Fleet   *member.Fleet
 	Bus     *bus.Bus
 	State   *state.Dir
+	// Predecessor is the process that this one takes the place of, nil for none (Replaceable).
+	Predecessor *Predecessor
 	// Keys are the fleet's, for what a service authenticates beside gossip and bus. nil: it stands alone, or the fleet has no secret.
 	Keys *pki.Keys
 	// Announce changes what gossip tells of this daemon (endpoints, weight). f runs under a lock and must not block.
@@ -90,6 +99,8 @@ type Spec[C any] struct {
 	Short  string           // one sentence for --help
 	Common func(*C) *Common // where Common lies in C
 	New    func(cfg *C, env *Env) (Service[C], error)
+	// Upgrades says that the Service is Replaceable: the daemon has the verb upgrade.
+	Upgrades bool
 	// Commands returns the daemon's own verbs; socket returns the admin socket to talk to. May be nil.
 	Commands func(socket func() string) []*cobra.Command
 	// Amend changes the root command, which is complete otherwise: its help, its options. May be nil.

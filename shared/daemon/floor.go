@@ -25,7 +25,6 @@ import (
 	"github.com/everup/everup/shared/metric"
 	"github.com/everup/everup/shared/netio"
 	"github.com/everup/everup/shared/pki"
-	"github.com/everup/everup/shared/state"
 )
 
 // busRoutePort is the port of the route listener when the configuration names none (NATS's own custom).
@@ -66,13 +65,16 @@ func newFloor(service string, common Common, out io.Writer) (_ *floor, err error
 	metric.RegisterProcess(f.Metrics)
 	f.Metrics.CounterFunc("log_lost_total", "Log lines that could not be written.", f.logs.Lost)
 	f.Health = health.NewRegistry()
-	if err = f.openState(); err != nil {
-		return nil, err
-	}
 	if f.Net, err = netio.NewSet(); err != nil {
 		return nil, err
 	}
 	f.closers = append(f.closers, func() { f.Net.Close() })
+	if f.Predecessor, err = predecessor(f.Net); err != nil {
+		return nil, err
+	}
+	if err = f.openState(); err != nil {
+		return nil, err
+	}
 	if err = f.openAdmin(); err != nil {
 		return nil, err
 	}
@@ -84,7 +86,7 @@ func (f *floor) openState() error {
 	if path == "" {
 		path = StatePath(f.service)
 	}
-	dir, err := state.Open(path)
+	dir, err := openStateDir(f.Net, path)
 	if err != nil {
 		return notWritable(err, "state")
 	}

@@ -41,12 +41,17 @@ type Instance[C any] struct {
 	reloading  chan struct{} // holds a token while a reload is under way, and once no more may come
 	done       chan struct{} // closed when Run has returned
 
+	up     upgrade
+	notify *run.Notifier // told of a successor; may be nil
+	file   string        // that the configuration is read from; "" if it comes from elsewhere
+
 	mu     sync.Mutex // guards what follows
 	now    Loaded[C]
 	loaded time.Time
 	reject error    // why the newest file was not taken; nil when it was
 	kept   bool     // now is the last good configuration, as the file was refused at the start
 	later  []string // sections that changed and need a restart
+	failed error    // there is neither a successor nor a fleet: Run returns it
 }
 
 // New opens the floor and makes the service: every socket is bound, nothing is served yet. load may be nil: the instance then
@@ -58,7 +63,7 @@ func New[C any](spec Spec[C], cfg Loaded[C], load Loader[C], out io.Writer) (*In
 	}
 	i := &Instance[C]{
 		spec: spec, floor: f, load: load, now: cfg, loaded: time.Now(),
-		ready: make(chan struct{}), reloading: make(chan struct{}, 1), done: make(chan struct{}),
+		ready: make(chan struct{}), reloading: make(chan struct{}, 1), done: make(chan struct{}), up: newUpgrade(),
 	}
 	i.ctx, i.stop = context.WithCancel(context.Background())
 	i.taking, i.endReloads = context.WithCancel(i.ctx)
@@ -93,17 +98,13 @@ func (i *Instance[C]) Run(ctx context.Context) error {
 	// The service and the floor end in this order: the bus and the admin socket outlive the service, so that its last
 	// events go out and its state can be asked while it drains.
 	floor := run.NewGroup(context.Background())
-	floor.Go("admin", func(ctx context.Context) error { return f.Admin.Serve(ctx, f.unix, f.tcp) })
-	floor.Go("gossip", f.Fleet.Run)
-	floor.Go("bus", f.Bus.Run)
-	floor.Go("announcer", f.announce.run)
-	floor.Go("events", func(ctx context.Context) error {
-		err := newEventer(f).run(ctx)
-		if i.ctx.Err() != nil {
-			return nil // the stop came before it had subscribed, and the bus was closed: no failure
-		}
-		return err
+	floor.Go("admin", func(ctx context.Context) error {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		defer context.AfterFunc(i.up.replaced, cancel)() // the successor answers on the same socket
+		return f.Admin.Serve(ctx, f.unix, f.tcp)
 	})
+	floor.Go("outside", i.outside)
 	floor.Go("ready", i.watchReady)
 	if i.console != nil {
 		floor.Go("console", i.console.Run)
@@ -117,6 +118,9 @@ func (i *Instance[C]) Run(ctx context.Context) error {
 		}
 		return err
 	})
+	if i.spec.Upgrades {
+		service.Go("retire", i.retire)
+	}
 	// A floor that fails takes the service down with it: a daemon nobody can ask is not to be trusted.
 	failed := make(chan error, 1)
 	go func() { failed <- floor.Wait(); i.stop() }()
@@ -125,6 +129,35 @@ func (i *Instance[C]) Run(ctx context.Context) error {
 	floor.Cancel()
 	floorErr := <-failed
 	return errors.Join(floorErr, serviceErr) // a floor that failed may be why the service did
+}
+
+// outside runs what speaks with other daemons until ctx ends, or a successor is to do that.
+func (i *Instance[C]) outside(ctx context.Context) error {
+	err := i.runOutside(ctx)
+	close(i.up.outside)
+	if err == nil {
+		<-ctx.Done() // a floor without it still stands
+	}
+	return err
+}
+
+func (i *Instance[C]) runOutside(ctx context.Context) error {
+	f := i.floor
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(i.up.aside, cancel)()
+	g := run.NewGroup(ctx)
+	g.Go("gossip", f.Fleet.Run)
+	g.Go("bus", f.Bus.Run)
+	g.Go("announcer", f.announce.run)
+	g.Go("events", func(ctx context.Context) error {
+		err := newEventer(f).run(ctx)
+		if i.ctx.Err() != nil || i.up.aside.Err() != nil {
+			return nil // the stop came before it had subscribed, and the bus was closed: no failure
+		}
+		return err
+	})
+	return g.Wait()
 }
 
 // closeBus lets the last events out and hands the server role on.
@@ -144,6 +177,9 @@ func (i *Instance[C]) watchReady(ctx context.Context) error {
 		if ok, _ := i.floor.Health.Ready(); ok {
 			i.floor.Bus.Emit("daemon-ready", "", map[string]any{"after_ms": time.Since(i.floor.started).Milliseconds()})
 			i.keepConfig()
+			if err := i.floor.Net.Ready(); err != nil {
+				i.floor.Log.Warn().Err(err).Msg("the process before was not told that this one serves")
+			}
 			close(i.ready)
 			return nil
 		}
@@ -191,6 +227,8 @@ func (i *Instance[C]) StopSteps() []run.Step {
 			select {
 			case <-i.done:
 				return nil
+			case <-i.up.replaced.Done():
+				return nil // what it would put in order is the successor's
 			default:
 				return s.Do(ctx)
 			}

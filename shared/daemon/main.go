@@ -37,6 +37,9 @@ func Command[C any](spec Spec[C]) *cobra.Command {
 	socket := func() string { return adminSocket(spec, m) }
 	root.AddCommand(runCommand(spec, m), checkCommand(spec, m), configCommand(spec, m, socket),
 		statusCommand(spec.Name, socket), reloadCommand(spec.Name, socket), versionCommand())
+	if spec.Upgrades {
+		root.AddCommand(upgradeCommand(spec.Name, socket))
+	}
 	if spec.Commands != nil {
 		root.AddCommand(spec.Commands(socket)...)
 	}
@@ -79,7 +82,11 @@ func runCommand[C any](spec Spec[C], m *mainFlags) *cobra.Command {
 // runDaemon is the life of the process: read, open, supervise, stop.
 func runDaemon[C any](c *cobra.Command, spec Spec[C], m *mainFlags) error {
 	return live(c.Context(), func() (*Instance[C], error) {
-		return boot(spec, m.path, options(spec.Name), m.strict, c.ErrOrStderr())
+		inst, err := boot(spec, m.path, options(spec.Name), m.strict, c.ErrOrStderr())
+		if err == nil {
+			inst.file = m.path
+		}
+		return inst, err
 	}, m.path)
 }
 
@@ -110,10 +117,11 @@ func live[C any](ctx context.Context, open func() (*Instance[C], error), from st
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
 	taken, end := asTERM(signals, stop)
 	defer end()
+	inst.notify = run.NewNotifier()
 	log := inst.Env().Log
 	log.Info().Str("version", buildinfo.Read().Version).Int("pid", os.Getpid()).Str("config", from).Msg("starting")
 	return run.Supervise(ctx, run.Life{
-		Log: log, Notify: run.NewNotifier(),
+		Log: log, Notify: inst.notify,
 		Serve: inst.Run, Ready: inst.Ready(), Healthy: inst.Healthy, Status: inst.StatusLine,
 		Reload: func(ctx context.Context) error { _, err := inst.Reload(ctx); return err },
 		Stop:   inst.StopSteps(), Signals: taken,

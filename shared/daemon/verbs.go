@@ -143,6 +143,20 @@ func reloadCommand(name string, socket func() string) *cobra.Command {
 	}
 }
 
+func upgradeCommand(name string, socket func() string) *cobra.Command {
+	return &cobra.Command{
+		Use: "upgrade", Short: "Replace the running daemon by the program on disk; connections live on in the old process until they end", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			var r UpgradeResult
+			if err := admin.Dial(socket()).Do(c.Context(), "POST", "/v1/upgrade", nil, &r); err != nil {
+				return err
+			}
+			c.Printf("%s: process %d serves\n", name, r.PID)
+			return nil
+		},
+	}
+}
+
 func versionCommand() *cobra.Command {
 	var out cli.Output
 	c := &cobra.Command{

@@ -31,6 +31,7 @@ type Timeouts struct {
 	Read   conf.Duration `yaml:"read" default:"30s" min:"100ms" max:"1h" doc:"Longest wait for the next bytes of a request's body."`
 	Write  conf.Duration `yaml:"write" default:"30s" min:"100ms" max:"1h" doc:"Longest wait for a client to take the next bytes of an answer."`
 	Tunnel conf.Duration `yaml:"tunnel" default:"1h" min:"1s" max:"30d" doc:"An upgraded connection (WebSocket) silent both ways for so long is closed."`
+	Retire conf.Duration `yaml:"retire" default:"1d" min:"1s" max:"30d" doc:"After an upgrade the old process lives on for its connections, so long at most."`
 }
 
 // Pool is a group of servers that answer alike.
