@@ -205,6 +205,13 @@ func (l *Loop) at(r Ref) *slot {
 	return s
 }
 
+// Hand gives a descriptor or timer to another handler, with its deadline.
+func (l *Loop) Hand(r Ref, h Handler) {
+	if s := l.at(r); s != nil {
+		s.h = h
+	}
+}
+
 // Again has the handler called in the next turn, once.
 func (l *Loop) Again(r Ref) {
 	if s := l.at(r); s != nil && !s.queued {

@@ -17,9 +17,9 @@
 //
 // # Who owns what
 //
-// A Conn belongs to one goroutine at a time; an idle one may move to another loop by Move. The coroutine of a handshake belongs to
-// the goroutine that called Handshake first: the runtime demands that it is gone on with, and ended by Close, on the same locked
-// thread, under the same count of LockOSThread. An Env belongs to one loop. The wire is the caller's to close, after Close.
+// A Conn belongs to one goroutine at a time; an idle one may move to another loop by Move. An Env belongs to one loop. The wire is the
+// caller's to close, after Close. Of a goroutine that is locked to its thread the runtime demands that it goes on with a handshake, and
+// ends it by Close, on that thread and under the same count of LockOSThread.
 //
 // # Bounds
 //

@@ -78,7 +78,7 @@ func forge(t testing.TB) (*pair, *forger) {
 	if c, s := p.shake(); c != nil || s != nil {
 		t.Fatal(c, s)
 	}
-	if p.server.State().Cipher != tls.TLS_AES_128_GCM_SHA256 {
+	if p.server.State().CipherSuite != tls.TLS_AES_128_GCM_SHA256 {
 		t.Skip("another cipher is preferred here")
 	}
 	for line := range strings.Lines(log.String()) {

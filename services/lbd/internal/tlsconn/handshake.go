@@ -44,7 +44,8 @@ func (c *Conn) Handshake() error {
 		s.err = flushErr
 	}
 	if s.err == nil {
-		c.note()
+		state := c.tls.ConnectionState()
+		c.state = &state
 	}
 	return s.err
 }
@@ -66,16 +67,4 @@ func (c *Conn) abandon() {
 		c.env.shaking--
 	}
 	c.shake = nil
-}
-
-// note keeps what the handshake has come to.
-func (c *Conn) note() {
-	cs := c.tls.ConnectionState()
-	c.state = State{
-		Version: cs.Version, Cipher: cs.CipherSuite, Resumed: cs.DidResume, ServerName: cs.ServerName,
-		Protocol: cs.NegotiatedProtocol, Verified: len(cs.VerifiedChains) > 0,
-	}
-	if len(cs.PeerCertificates) > 0 {
-		c.state.Peer = cs.PeerCertificates[0]
-	}
 }

@@ -32,7 +32,7 @@ type echo struct {
 	buf  []byte // to be sent back
 	room [8192]byte
 	tell chan error // once
-	up   chan *State
+	up   chan *tls.ConnectionState
 	done bool
 	eof  bool
 }
@@ -157,8 +157,8 @@ func start(t *testing.T, l *loop.Loop, fd int, make func(Wire, *Env) *Conn) *ech
 	return e
 }
 
-func newChan() chan error   { return make(chan error, 1) }
-func newState() chan *State { return make(chan *State, 1) }
+func newChan() chan error                 { return make(chan error, 1) }
+func newState() chan *tls.ConnectionState { return make(chan *tls.ConnectionState, 1) }
 
 func TestServerOnLoop(t *testing.T) {
 	for name, v := range versions {
@@ -195,7 +195,7 @@ func talk(t *testing.T, e *echo, peer *tls.Conn) {
 	if err := <-e.tell; err != nil {
 		t.Errorf("the loop's side has ended with %v", err)
 	}
-	if s := <-e.up; s.Protocol != "http/1.1" || s.ServerName != "example.test" {
+	if s := <-e.up; s.NegotiatedProtocol != "http/1.1" || s.ServerName != "example.test" {
 		t.Errorf("state %+v", s)
 	}
 }
@@ -356,7 +356,7 @@ func TestOpenSSLServer(t *testing.T) {
 			w.(*echo).buf = []byte("abc\n")
 			return Client(w, config, env)
 		})
-		if s := <-e.up; s.Peer == nil || !s.Verified {
+		if s := <-e.up; len(s.VerifiedChains) != 1 {
 			t.Errorf("state %+v", s)
 		}
 		// What comes back is sent back, and so on: after some rounds it is told to end.

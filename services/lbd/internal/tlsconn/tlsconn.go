@@ -2,7 +2,6 @@ package tlsconn
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"io"
 
@@ -41,17 +40,6 @@ type Wire interface {
 	Write(p []byte) (int, error)
 }
 
-// State is what a handshake has come to.
-type State struct {
-	Version    uint16            // tls.VersionTLS12, …
-	Cipher     uint16            // tls.TLS_AES_128_GCM_SHA256, …
-	Resumed    bool              // an earlier session goes on
-	ServerName string            // that the client asked for, as it was spelt; of a client: that it asked for
-	Protocol   string            // agreed on by ALPN; empty: none
-	Peer       *x509.Certificate // of the other side; nil: it gave none
-	Verified   bool              // Peer's chain was verified
-}
-
 // Conn is a TLS connection.
 type Conn struct {
 	tls  *tls.Conn
@@ -63,7 +51,7 @@ type Conn struct {
 	owed owed
 
 	shake  *shake // nil: the handshake is over
-	state  State
+	state  *tls.ConnectionState
 	failed error // what crypto/tls had to write could not be kept
 }
 
@@ -89,8 +77,8 @@ func Client(w Wire, config *tls.Config, e *Env) *Conn {
 
 func newConn(w Wire, e *Env) *Conn { return &Conn{wire: w, env: e, shake: new(shake)} }
 
-// State returns what the handshake has come to, once it is over.
-func (c *Conn) State() *State { return &c.state }
+// State returns what the handshake has come to; nil: it has not yet. It is not to be changed.
+func (c *Conn) State() *tls.ConnectionState { return c.state }
 
 // Move gives an idle connection to another loop and wire.
 func (c *Conn) Move(w Wire, e *Env) { c.wire, c.env = w, e }
