@@ -40,7 +40,7 @@ func (l *listener) open(e *engine.Engine) error {
 
 // serve has the engine accept.
 func (l *listener) serve(e *engine.Engine) {
-	l.accepts = e.Listen(l.fds)
+	l.accepts = e.Listen(l.fds, new(engine.Opening))
 	l.fds = nil
 }
 

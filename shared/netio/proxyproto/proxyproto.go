@@ -22,6 +22,9 @@ const MaxLen = 4096
 // ErrShort is returned by Parse for a valid beginning of a header: more bytes are needed.
 var ErrShort = errors.New("proxyproto: header is not complete")
 
+// ErrNone is returned by Parse for what is not even the beginning of a header. It is fault.Invalid.
+var ErrNone = fault.New(fault.Invalid, "proxyproto: no header")
+
 // Transport is what the proxied connection runs over.
 type Transport uint8
 
@@ -104,7 +107,7 @@ func Parse(b []byte) (h Header, n int, err error) {
 	case hasStart(b, signature1):
 		return parse1(b)
 	}
-	return Header{}, 0, fault.New(fault.Invalid, "proxyproto: no header")
+	return Header{}, 0, ErrNone
 }
 
 // hasStart tells whether b and prefix agree as far as both go.

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -13,6 +14,7 @@ import (
 // acceptor is a listening socket of a worker.
 type acceptor struct {
 	w   *worker
+	of  *Listener
 	fd  int
 	ref loop.Ref
 
@@ -25,21 +27,26 @@ const turnAccepts = 16
 
 // Listener is a listening socket in all workers.
 type Listener struct {
-	parts []*acceptor
+	parts   []*acceptor
+	opening atomic.Pointer[Opening]
 }
 
 // Listen accepts on a listening socket that is not blocking: each worker has one of the descriptors, which are the engine's from
-// now on. An engine that has ended accepts nothing.
-func (e *Engine) Listen(fds []int) *Listener {
+// now on. Connections begin as o says, which is not changed. An engine that has ended accepts nothing.
+func (e *Engine) Listen(fds []int, o *Opening) *Listener {
 	l := new(Listener)
+	l.opening.Store(o)
 	for i, fd := range fds {
-		l.parts = append(l.parts, &acceptor{w: e.workers[i%len(e.workers)], fd: fd})
+		l.parts = append(l.parts, &acceptor{w: e.workers[i%len(e.workers)], of: l, fd: fd})
 	}
 	for _, a := range l.parts {
 		a.w.loop.Post(a.open)
 	}
 	return l
 }
+
+// Open has connections from now on begin as o says, which is not changed.
+func (l *Listener) Open(o *Opening) { l.opening.Store(o) }
 
 // Close ends accepting, soon. Connections live on.
 func (l *Listener) Close() {
@@ -95,7 +102,7 @@ func (a *acceptor) Ready(loop.Events) {
 			return
 		}
 		unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1) // a wish
-		a.w.accepted(fd, peerOf(from))
+		a.w.accepted(fd, peerOf(from), a.of.opening.Load())
 	}
 	a.w.loop.Again(a.ref)
 }

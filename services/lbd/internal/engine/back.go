@@ -14,7 +14,7 @@ type back interface {
 	sink
 	// timer bears the exchange's deadlines for the member; Expired of its handler calls memberLate.
 	timer() loop.Ref
-	// opened reports whether a request can be sent: errAgain not yet, another error never.
+	// opened reports whether a request can be sent: errAgain not yet, another error never; errSecure: because of TLS.
 	opened() error
 	// reused reports whether the connection has served a request before this one.
 	reused() bool
@@ -31,16 +31,20 @@ type back interface {
 
 // Transport is how members are spoken to. Idle connections serve the requests of one Transport only. It is not changed once it is in use.
 type Transport struct {
-	TLS   *tls.Config // nil: plain. ServerName is that of the member where it is empty
-	HTTP2 bool        // with prior knowledge, or by ALPN over TLS
-	Proxy int         // version of the PROXY header that each connection begins with, 0 for none; such a connection serves one client
-	Fresh bool        // a connection for each request
+	TLS   func(host string) *tls.Config // for a member by the host of its name; nil: plain
+	HTTP2 bool                          // with prior knowledge, or by ALPN over TLS
+	Proxy int                           // version of the PROXY header that each connection begins with, 0 for none; such a connection serves one request
+	Fresh bool                          // a connection for each request
 }
+
+// once reports whether a connection serves one request only.
+func (t *Transport) once() bool { return t != nil && (t.Fresh || t.Proxy != 0) }
 
 // idleKey is what idle connections are found by.
 type idleKey struct {
 	addr netip.AddrPort
 	via  *Transport
+	host string // that the member's certificate is for; empty: plain
 }
 
 var errUnresolved = errors.New("the member's name has no address")

@@ -3,8 +3,6 @@ package engine
 import (
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/everup/everup/services/lbd/internal/http1"
 	"github.com/everup/everup/services/lbd/internal/loop"
 )
@@ -16,6 +14,7 @@ type client struct {
 	x      *exchange // nil: idle
 	origin origin
 
+	roused    bool // by bytes, since it was parked: the deadline stands until a request has come
 	lingering bool // our last answer is sent: what comes is thrown away until the end
 	lingered  int
 }
@@ -33,8 +32,16 @@ func (c *client) Ready(ev loop.Events) {
 		if !c.readable {
 			return
 		}
-		c.x = c.w.take(c)
+		c.rouse()
+		return
 	}
+	c.x.drive()
+}
+
+// rouse looks for a request.
+func (c *client) rouse() {
+	c.roused = true
+	c.x = c.w.take(c)
 	c.x.drive()
 }
 
@@ -42,7 +49,7 @@ func (c *client) Ready(ev loop.Events) {
 func (c *client) Expired() {
 	switch {
 	case c.x == nil || c.lingering || c.x.phase == reading:
-		c.close() // within a head, too, nothing was asked
+		c.leave() // within a head, too, nothing was asked
 	default:
 		c.x.clientLate()
 	}
@@ -81,7 +88,7 @@ func (c *client) readHead(x *exchange) bool {
 		case err == errAgain:
 			return false
 		default: // between two requests, or within a head: nobody waits for an answer
-			c.close()
+			c.leave()
 			return false
 		}
 	}
@@ -93,10 +100,11 @@ func (c *client) over(x *exchange, rest bool) {
 	case rest, x.rec.Refusal != http1.OK, x.last && !x.in.empty() && x.in.w > x.in.r+x.req.Len:
 		c.startLinger()
 	case x.last:
-		c.close()
+		c.leave()
 	default:
+		c.roused = false
 		x.consume()
-		if x.in.empty() && !c.readable {
+		if x.in.empty() && !c.more() {
 			c.park()
 			return
 		}
@@ -116,22 +124,31 @@ func (c *client) fail() {
 	c.close()
 }
 
-// park lets go of everything but the connection.
+// park lets go of everything but the connection. What was no request, such as a part of a TLS record, is no reason to wait longer.
 func (c *client) park() {
 	x := c.x
 	c.x = nil
 	c.w.give(x)
-	c.w.loop.SetDeadline(c.ref, c.w.loop.Now()+c.w.e.o.Idle)
+	if !c.roused {
+		c.w.loop.SetDeadline(c.ref, c.w.loop.Now()+c.w.e.o.Idle)
+	}
 }
 
-// close closes the connection.
+// leave closes the connection in order.
+func (c *client) leave() {
+	if c.fd >= 0 {
+		c.farewell()
+	}
+	c.close()
+}
+
+// close closes the connection. A TLS peer is not told that this is the end of what it was to get.
 func (c *client) close() {
 	if c.fd < 0 {
 		return
 	}
 	c.w.loop.Closing(c.ref)
-	unix.Close(c.fd)
-	c.fd = -1
+	c.shut()
 	delete(c.w.clients, c)
 	if x := c.x; x != nil {
 		c.x = nil
@@ -175,3 +192,6 @@ func (c *client) linger() {
 		}
 	}
 }
+
+// socket is the connection's descriptor.
+func (c *client) socket() int { return c.fd }

@@ -22,8 +22,8 @@ type recorder struct {
 	got strings.Builder
 }
 
-func (r *recorder) serve(t testing.TB) netip.AddrPort {
-	return scripted(t, func(c net.Conn, in *bufio.Reader) {
+func (r *recorder) serve(t testing.TB, o *over) netip.AddrPort {
+	return o.scripted(t, func(c net.Conn, in *bufio.Reader) {
 		for {
 			req, err := http.ReadRequest(bufio.NewReader(io.TeeReader(in, r)))
 			if err != nil {
@@ -55,15 +55,17 @@ func (r *recorder) take() string {
 
 // TestCorpus: of a request that is refused not a byte reaches a member, its answer has the status of the reason, and the
 // connection ends. One that is taken reaches the member as a request which the strict parser takes as having the same body.
-func TestCorpus(t *testing.T) {
+func TestCorpus(t *testing.T) { overAll(t, testCorpus) }
+
+func testCorpus(t *testing.T, o *over) {
 	var rec recorder
-	s := &site{members: []netip.AddrPort{rec.serve(t)}}
+	s := &site{members: []netip.AddrPort{rec.serve(t, o)}}
 	s.plan = func(r *Request, p *Plan) {
 		if r.Head.Target.Form == http1.Authority {
 			*p = Plan{Status: 405, Reason: "connect", Write: time.Second}
 		}
 	}
-	r := start(t, s)
+	r := o.start(t, s)
 	file, err := os.ReadFile("../http1/testdata/requests.txt")
 	if err != nil {
 		t.Fatal(err)
@@ -99,14 +101,10 @@ func checkCase(t *testing.T, r *rig, rec *recorder, want, sent, about string) {
 			sent += strings.Repeat("x", n)
 		}
 	}
-	c, err := net.Dial("tcp", r.addr)
-	if err != nil {
-		t.Fatal(err)
-	}
+	c, _ := r.dial(t)
 	defer c.Close()
-	c.SetDeadline(time.Now().Add(10 * time.Second))
 	io.WriteString(c, sent)
-	c.(*net.TCPConn).CloseWrite()
+	c.(closeWriter).CloseWrite()
 	answer, err := io.ReadAll(c)
 	if err != nil {
 		t.Errorf("%s: %v", about, err)

@@ -76,7 +76,7 @@ func (x *exchange) memberLate() {
 	case waiting:
 		switch now := x.w.loop.Now(); {
 		case !x.connected && now < x.tryUntil:
-			x.failed(failure{503, ConnectError, true, true})
+			x.failed(failure{503, whyLate(x.m), true, true})
 		default:
 			again := now < x.until && !x.heard && x.repeatable()
 			x.failed(failure{504, TimedOut, again, false})

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"sync"
 	"sync/atomic"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/everup/everup/services/lbd/internal/http1"
 	"github.com/everup/everup/services/lbd/internal/loop"
+	"github.com/everup/everup/services/lbd/internal/tlsconn"
 )
 
 // Options of an Engine.
@@ -17,6 +19,10 @@ type Options struct {
 	Header  time.Duration // longest time for a request's head to come in
 	Idle    time.Duration // a connection without a request is closed after so long
 	Clients int           // connections at once
+	// Handshakes bounds those of TLS under way in one worker, of either side; further ones are refused. 0: 1000.
+	Handshakes int
+	// Begun is told how connections have begun with which there was more to do than to accept or make them. nil: nobody is.
+	Begun func(*Begun)
 	// Panic is told of a panic, which ends one exchange. nil: it ends the process.
 	Panic func(v any)
 }
@@ -29,6 +35,7 @@ type Engine struct {
 	wg      sync.WaitGroup
 
 	idle    idle
+	shakes  shakeLimit
 	counts  counts
 	tunnels atomic.Int64
 	open    atomic.Int64
@@ -54,7 +61,8 @@ func New(o Options, site Site) (*Engine, error) {
 			l.Panicked = e.panicked
 		}
 		e.workers = append(e.workers, &worker{
-			e: e, loop: l, began: time.Now(), clients: map[*client]struct{}{},
+			e: e, loop: l, began: time.Now(), clients: map[*client]struct{}{}, hellos: map[*hello]struct{}{},
+			tls: tlsconn.NewEnv(cmp.Or(o.Handshakes, 1000)),
 		})
 	}
 	return e, nil
@@ -66,6 +74,8 @@ func (e *Engine) panicked(h loop.Handler, v any) {
 	switch c := h.(type) {
 	case *client:
 		c.fail()
+	case *hello:
+		c.close()
 	case *member:
 		if c.x != nil && c.x.c != nil {
 			c.x.c.fail()

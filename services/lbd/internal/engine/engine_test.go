@@ -19,9 +19,11 @@ func client1(t testing.TB) *http.Client {
 	return &http.Client{Transport: tr, Timeout: 10 * time.Second}
 }
 
-func TestForward(t *testing.T) {
+func TestForward(t *testing.T) { overAll(t, testForward) }
+
+func testForward(t *testing.T, o *over) {
 	big := bytes.Repeat([]byte("0123456789abcdef"), 1<<16) // 1 MiB
-	b := backend(t, func(w http.ResponseWriter, r *http.Request) {
+	b := o.backend(t, func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
 			t.Error(err)
@@ -36,11 +38,11 @@ func TestForward(t *testing.T) {
 			fmt.Fprintf(w, "%s %s %d %s", r.Method, r.URL, len(body), r.Header.Get("X-Forwarded-For"))
 		}
 	})
-	r := start(t, &site{members: []netip.AddrPort{b}})
-	c := client1(t)
+	r := o.start(t, &site{members: []netip.AddrPort{b}})
+	c, url := r.http(t)
 	f := func(method, path, body, want string) {
 		t.Helper()
-		req, _ := http.NewRequest(method, "http://"+r.addr+path, strings.NewReader(body))
+		req, _ := http.NewRequest(method, url+path, strings.NewReader(body))
 		if len(body) > 1000 {
 			req.ContentLength = -1
 		}
@@ -64,9 +66,11 @@ func TestForward(t *testing.T) {
 	f("DELETE", "/", "", "DELETE / 0 127.0.0.1")
 }
 
-func TestPipelining(t *testing.T) {
-	b := backend(t, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.URL.Path) })
-	r := start(t, &site{members: []netip.AddrPort{b}})
+func TestPipelining(t *testing.T) { overAll(t, testPipelining) }
+
+func testPipelining(t *testing.T, o *over) {
+	b := o.backend(t, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.URL.Path) })
+	r := o.start(t, &site{members: []netip.AddrPort{b}})
 	c, in := r.dial(t)
 	var all strings.Builder
 	for i := range 100 {
@@ -88,10 +92,12 @@ func TestPipelining(t *testing.T) {
 	}
 }
 
-func TestRefused(t *testing.T) {
+func TestRefused(t *testing.T) { overAll(t, testRefused) }
+
+func testRefused(t *testing.T, o *over) {
 	asked := 0
-	b := backend(t, func(http.ResponseWriter, *http.Request) { asked++ })
-	r := start(t, &site{members: []netip.AddrPort{b}})
+	b := o.backend(t, func(http.ResponseWriter, *http.Request) { asked++ })
+	r := o.start(t, &site{members: []netip.AddrPort{b}})
 	f := func(raw, want string) {
 		t.Helper()
 		c, in := r.dial(t)
@@ -111,21 +117,24 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-func TestRetry(t *testing.T) {
-	good := backend(t, func(w http.ResponseWriter, r *http.Request) {
+func TestRetry(t *testing.T) { overAll(t, testRetry) }
+
+func testRetry(t *testing.T, o *over) {
+	good := o.backend(t, func(w http.ResponseWriter, r *http.Request) {
 		b, _ := io.ReadAll(r.Body)
 		io.WriteString(w, "ok "+string(b))
 	})
-	bad := scripted(t, func(c net.Conn, r *bufio.Reader) { http.ReadRequest(r) })
+	bad := o.scripted(t, func(c net.Conn, r *bufio.Reader) { http.ReadRequest(r) })
 	s := &site{members: []netip.AddrPort{bad, good}}
-	r := start(t, s)
+	r := o.start(t, s)
 	f := func(method, body string, status int, want string) {
 		t.Helper()
 		s.mu.Lock()
 		s.next = 0
 		s.mu.Unlock()
-		req, _ := http.NewRequest(method, "http://"+r.addr+"/", strings.NewReader(body))
-		res, err := client1(t).Do(req)
+		c, url := r.http(t)
+		req, _ := http.NewRequest(method, url+"/", strings.NewReader(body))
+		res, err := c.Do(req)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -144,15 +153,17 @@ func TestRetry(t *testing.T) {
 	}
 }
 
-func TestUpgrade(t *testing.T) {
-	b := scripted(t, func(c net.Conn, r *bufio.Reader) {
+func TestUpgrade(t *testing.T) { overAll(t, testUpgrade) }
+
+func testUpgrade(t *testing.T, o *over) {
+	b := o.scripted(t, func(c net.Conn, r *bufio.Reader) {
 		if _, err := http.ReadRequest(r); err != nil {
 			t.Error(err)
 		}
 		io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\nhello ")
 		io.Copy(c, r)
 	})
-	r := start(t, &site{members: []netip.AddrPort{b}})
+	r := o.start(t, &site{members: []netip.AddrPort{b}})
 	c, in := r.dial(t)
 	io.WriteString(c, "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\nearly ")
 	res, err := http.ReadResponse(in, nil)
@@ -160,7 +171,7 @@ func TestUpgrade(t *testing.T) {
 		t.Fatal(res, err)
 	}
 	io.WriteString(c, "late")
-	c.(*net.TCPConn).CloseWrite()
+	c.(closeWriter).CloseWrite()
 	got, err := io.ReadAll(in)
 	if err != nil || string(got) != "hello early late" {
 		t.Errorf("%q, %v", got, err)
@@ -168,9 +179,11 @@ func TestUpgrade(t *testing.T) {
 }
 
 // TestIdleKeepsNothing: what a connection without a request costs.
-func TestIdleKeepsNothing(t *testing.T) {
-	b := backend(t, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "ok") })
-	r := start(t, &site{members: []netip.AddrPort{b}})
+func TestIdleKeepsNothing(t *testing.T) { overAll(t, testIdleKeepsNothing) }
+
+func testIdleKeepsNothing(t *testing.T, o *over) {
+	b := o.backend(t, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "ok") })
+	r := o.start(t, &site{members: []netip.AddrPort{b}})
 	c, in := r.dial(t)
 	for range 3 {
 		io.WriteString(c, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -196,21 +209,24 @@ func TestIdleKeepsNothing(t *testing.T) {
 }
 
 // TestPanicEndsOneExchange: what goes wrong with one request is not the others'.
-func TestPanicEndsOneExchange(t *testing.T) {
-	b := backend(t, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "ok") })
+func TestPanicEndsOneExchange(t *testing.T) { overAll(t, testPanicEndsOneExchange) }
+
+func testPanicEndsOneExchange(t *testing.T, o *over) {
+	b := o.backend(t, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "ok") })
 	s := &site{members: []netip.AddrPort{b}}
 	s.plan = func(r *Request, p *Plan) {
 		if string(r.Text(r.Head.Target.Path)) == "/bug" {
 			panic("oops")
 		}
 	}
-	r := start(t, s)
+	r := o.start(t, s)
 	c, in := r.dial(t)
 	io.WriteString(c, "GET /bug HTTP/1.1\r\nHost: a\r\n\r\n")
 	if got, err := io.ReadAll(in); err != nil || len(got) > 0 {
 		t.Errorf("%q, %v", got, err)
 	}
-	res, err := client1(t).Get("http://" + r.addr + "/")
+	h, url := r.http(t)
+	res, err := h.Get(url + "/")
 	if err != nil {
 		t.Fatal(err)
 	}

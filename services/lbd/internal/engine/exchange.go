@@ -134,7 +134,7 @@ func (x *exchange) wait(budget *int) bool {
 		case err == errAgain:
 			return false
 		case err != nil:
-			x.failed(failure{503, ConnectError, true, true})
+			x.failed(failure{503, whyUnopened(err), true, true})
 			return true
 		}
 		x.connected = true

@@ -32,8 +32,9 @@ type sink interface {
 
 // origin is what is known of a connection that requests come by.
 type origin struct {
-	peer netip.AddrPort
-	tls  *tls.ConnectionState // nil: plain
+	peer  netip.AddrPort
+	local netip.AddrPort       // where the client connected to, from a PROXY header; not valid: the connection says
+	tls   *tls.ConnectionState // nil: plain
 }
 
 // front is a request's client side: a connection of HTTP/1.1, or a stream of one of HTTP/2.

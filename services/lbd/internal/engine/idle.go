@@ -3,8 +3,6 @@ package engine
 import (
 	"slices"
 	"sync"
-
-	"golang.org/x/sys/unix"
 )
 
 const (
@@ -111,9 +109,12 @@ func (w *worker) adopt(old *member) *member {
 	from.loop.Detach(old.fd)
 	m := &member{w: w, key: old.key}
 	m.fd, m.writable = old.fd, true
+	if m.tls = old.tls; m.tls != nil {
+		m.tls.Move((*wire)(&m.sock), w.tls)
+	}
 	var err error
 	if m.ref, err = w.loop.Add(m.fd, m); err != nil {
-		unix.Close(m.fd)
+		m.shut()
 		m = nil
 	}
 	// Where its owner has ended there is no slot to be given back.

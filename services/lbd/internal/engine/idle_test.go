@@ -55,10 +55,15 @@ func heap() uint64 {
 }
 
 // TestIdleIsShared: a connection to a member that one loop has left idle serves the request of a client of another.
-func TestIdleIsShared(t *testing.T) {
+func TestIdleIsShared(t *testing.T) { overAll(t, testIdleIsShared) }
+
+func testIdleIsShared(t *testing.T, o *over) {
 	labtest.LeakCheck(t)
-	b := backend(t, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.RemoteAddr) })
+	b := o.backend(t, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.RemoteAddr) })
 	s := &site{members: []netip.AddrPort{b}}
+	if o.back != nil {
+		s.via = &Transport{TLS: o.client}
+	}
 	e, err := New(Options{Workers: 2, Clients: 100, Limits: http1.DefaultLimits(), Header: 5 * time.Second, Idle: 5 * time.Second}, s)
 	if err != nil {
 		t.Fatal(err)
@@ -67,7 +72,8 @@ func TestIdleIsShared(t *testing.T) {
 	for i := range 2 {
 		fd, addr := listen(t)
 		addrs = append(addrs, addr)
-		a := &acceptor{w: e.workers[i], fd: fd} // one socket for each worker
+		a := &acceptor{w: e.workers[i], fd: fd, of: new(Listener)} // one socket for each worker
+		a.of.Open(new(Opening))
 		e.workers[i].loop.Post(a.open)
 	}
 	ended := make(chan error, 1)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/netip"
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -18,7 +19,10 @@ type member struct {
 	key        idleKey
 	x          *exchange // nil: idle
 	connecting bool
-	used       bool // by a request before
+	used       bool          // by a request before
+	preface    []byte        // the PROXY header, to be sent before all else
+	securing   bool          // the TLS handshake is not over
+	began      time.Duration // the handshake
 }
 
 var _ back = (*member)(nil)
@@ -29,14 +33,30 @@ func (m *member) endSending() error { return m.end() }
 
 // Ready takes events.
 func (m *member) Ready(ev loop.Events) {
-	m.note(ev)
 	if m.x == nil {
-		if ev&(loop.Readable|loop.Hangup) != 0 {
-			m.w.dropIdle(m) // it ends, or says something that nobody has asked for
-		}
+		m.readyIdle(ev)
 		return
 	}
+	m.note(ev)
 	m.x.drive()
+}
+
+// readyIdle takes events of a connection that nobody uses, or that is another worker's by now. It ends, or says something that nobody
+// has asked for, unless that is TLS's own matter, such as a ticket.
+func (m *member) readyIdle(ev loop.Events) {
+	switch {
+	case ev&(loop.Readable|loop.Hangup) == 0:
+		m.writable = true
+	case !m.w.e.idle.remove(m):
+	case m.tls == nil:
+		m.close()
+	default:
+		m.note(ev)
+		if m.hangup || !m.tls.Idle() || !m.w.e.idle.put(m) {
+			m.farewell()
+			m.close()
+		}
+	}
 }
 
 // Expired takes the deadline's passing.
@@ -48,8 +68,29 @@ func (m *member) Expired() {
 	m.x.memberLate()
 }
 
-// opened looks whether a connection is there.
+// opened looks whether a connection is there, and begins it: with the PROXY header, then TLS.
 func (m *member) opened() error {
+	if err := m.connected(); err != nil {
+		return err
+	}
+	if m.preface != nil {
+		n, err := m.send(m.preface, nil, nil)
+		if err == nil && n < len(m.preface) {
+			err = errPreface
+		}
+		if err != nil {
+			return err
+		}
+		m.preface = nil
+	}
+	if m.securing {
+		return m.secure()
+	}
+	return nil
+}
+
+// connected looks whether a connection is there.
+func (m *member) connected() error {
 	if !m.connecting {
 		return nil
 	}
@@ -72,8 +113,7 @@ func (m *member) close() {
 		return
 	}
 	m.w.loop.Closing(m.ref)
-	unix.Close(m.fd)
-	m.fd = -1
+	m.shut()
 }
 
 // readHead reads an answer's head.
@@ -102,8 +142,11 @@ func (m *member) readHead(x *exchange) error {
 
 // reach returns a member side for x to the member that was chosen: an idle connection, unless fresh is wanted, or one that is being made.
 func (w *worker) reach(x *exchange, fresh bool) (back, error) {
-	key := idleKey{x.choice.Addr, x.plan.Via}
-	if !fresh {
+	key := idleKey{addr: x.choice.Addr, via: x.plan.Via}
+	if key.via != nil && key.via.TLS != nil {
+		key.host = hostOf(x.choice.Member)
+	}
+	if !fresh && !key.via.once() {
 		if m := w.e.idle.take(w, key); m != nil {
 			m.used = true
 			w.e.counts.reused.Add(1)
@@ -116,6 +159,10 @@ func (w *worker) reach(x *exchange, fresh bool) (back, error) {
 		return nil, err
 	}
 	m.x = x
+	if err := m.prepare(); err != nil {
+		m.close()
+		return nil, err
+	}
 	return m, nil
 }
 
@@ -159,7 +206,8 @@ func sockaddr(a netip.AddrPort) unix.Sockaddr {
 func (m *member) keep() {
 	w := m.w
 	m.x = nil
-	if w.closing || m.hangup || !w.e.idle.put(m) {
+	if w.closing || m.hangup || m.key.via.once() || m.tls != nil && !m.tls.Idle() || !w.e.idle.put(m) {
+		m.farewell()
 		m.close()
 		return
 	}
@@ -169,6 +217,7 @@ func (m *member) keep() {
 // dropIdle closes an idle connection, unless another worker has it by now.
 func (w *worker) dropIdle(m *member) {
 	if w.e.idle.remove(m) {
+		m.farewell()
 		m.close()
 	}
 }

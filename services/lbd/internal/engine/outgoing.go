@@ -51,8 +51,12 @@ func (x *exchange) connectionUp(o *headOut, in []byte) {
 	case x.req.Upgrades:
 		o.text("Connection", "Upgrade")
 		o.field("Upgrade", x.req.Get(in, http1.Upgrade))
+	case x.req.TrailersOK && x.plan.Via.once():
+		o.text("Connection", "TE, close")
 	case x.req.TrailersOK:
 		o.text("Connection", "TE") // RFC 9110 section 10.1.4
+	case x.plan.Via.once():
+		o.text("Connection", "close")
 	}
 }
 

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"bufio"
+	"crypto/tls"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -28,12 +29,13 @@ type site struct {
 	retried int
 	active  int
 	done    chan struct{} // told of each record
+	via     *Transport
 }
 
 func (s *site) Decide(r *Request, p *Plan) {
 	*p = Plan{
 		Pool: s, Connect: time.Second, Timeout: 5 * time.Second, Retries: 2, Read: 5 * time.Second, Write: 5 * time.Second,
-		Tunnel: 5 * time.Second, Tell: true, Forwarded: true,
+		Tunnel: 5 * time.Second, Tell: true, Forwarded: true, Via: s.via,
 	}
 	if s.plan != nil {
 		s.plan(r, p)
@@ -98,18 +100,48 @@ type rig struct {
 	site   *site
 	addr   string
 	panics *atomic.Int64
+	client *tls.Config // nil: plain
+	begun  *begun
+
+	listener *Listener
 }
 
-func start(t testing.TB, s *site) *rig {
+// begun collects how connections have begun.
+type begun struct {
+	mu  sync.Mutex
+	all []Begun
+}
+
+func (b *begun) add(one *Begun) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.all = append(b.all, *one)
+}
+
+// take returns what has come since it was last asked.
+func (b *begun) take() []Begun {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	all := b.all
+	b.all = nil
+	return all
+}
+
+func start(t testing.TB, s *site) *rig { return startWith(t, s, new(Opening)) }
+
+func startWith(t testing.TB, s *site, o *Opening) *rig {
 	t.Helper()
 	labtest.LeakCheck(t)
-	panics := new(atomic.Int64)
-	e, err := New(Options{Panic: func(any) { panics.Add(1) }, Workers: 1, Clients: 1000, Limits: http1.DefaultLimits(), Header: 5 * time.Second, Idle: 5 * time.Second}, s)
+	panics, told := new(atomic.Int64), new(begun)
+	e, err := New(Options{
+		Panic: func(any) { panics.Add(1) }, Workers: 1, Clients: 1000, Limits: http1.DefaultLimits(), Header: 5 * time.Second, Idle: 5 * time.Second,
+		Begun: told.add,
+	}, s)
 	if err != nil {
 		t.Fatal(err)
 	}
 	fd, addr := listen(t)
-	e.Listen([]int{fd})
+	l := e.Listen([]int{fd}, o)
 	ended := make(chan error, 1)
 	go func() { ended <- e.Run() }()
 	t.Cleanup(func() {
@@ -123,7 +155,7 @@ func start(t testing.TB, s *site) *rig {
 			t.Errorf("%d clients, %d tunnels and %d choices are left", n, m, s.active)
 		}
 	})
-	return &rig{e, s, addr, panics}
+	return &rig{Engine: e, site: s, addr: addr, panics: panics, begun: told, listener: l}
 }
 
 func listen(t testing.TB) (fd int, addr string) {
@@ -149,13 +181,30 @@ func listen(t testing.TB) (fd int, addr string) {
 // backend runs an HTTP server until the test ends.
 func backend(t testing.TB, h http.HandlerFunc) netip.AddrPort {
 	t.Helper()
-	s := httptest.NewServer(h)
+	return backendOver(t, nil, h)
+}
+
+// backendOver is backend that speaks TLS, unless config is nil.
+func backendOver(t testing.TB, config *tls.Config, h http.HandlerFunc) netip.AddrPort {
+	t.Helper()
+	s := httptest.NewUnstartedServer(h)
+	if s.TLS = config; config != nil {
+		s.StartTLS()
+	} else {
+		s.Start()
+	}
 	t.Cleanup(s.Close)
 	return netip.MustParseAddrPort(s.Listener.Addr().String())
 }
 
 // scripted runs a server that gives each connection to f.
 func scripted(t testing.TB, f func(c net.Conn, r *bufio.Reader)) netip.AddrPort {
+	t.Helper()
+	return scriptedOver(t, nil, f)
+}
+
+// scriptedOver is scripted that speaks TLS, unless config is nil.
+func scriptedOver(t testing.TB, config *tls.Config, f func(c net.Conn, r *bufio.Reader)) netip.AddrPort {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -169,6 +218,9 @@ func scripted(t testing.TB, f func(c net.Conn, r *bufio.Reader)) netip.AddrPort 
 				return
 			}
 			wg.Go(func() {
+				if config != nil {
+					c = tls.Server(c, config)
+				}
 				defer c.Close()
 				c.SetDeadline(time.Now().Add(10 * time.Second))
 				f(c, bufio.NewReader(c))
@@ -185,6 +237,9 @@ func (r *rig) dial(t testing.TB) (net.Conn, *bufio.Reader) {
 	c, err := net.Dial("tcp", r.addr)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if r.client != nil {
+		c = tls.Client(c, r.client)
 	}
 	t.Cleanup(func() { c.Close() })
 	c.SetDeadline(time.Now().Add(10 * time.Second))

@@ -100,6 +100,7 @@ const (
 	NoReason     Reason = ""
 	NoMember     Reason = "no-member"
 	ConnectError Reason = "connect-failed"
+	SecureError  Reason = "tls-failed"
 	ClosedEarly  Reason = "backend-closed"
 	BadAnswer    Reason = "bad-answer"
 	TimedOut     Reason = "timeout"

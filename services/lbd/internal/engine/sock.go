@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"errors"
 	"io"
 	"os"
 	"unsafe"
@@ -10,19 +9,22 @@ import (
 
 	"github.com/everup/everup/services/lbd/internal/http1"
 	"github.com/everup/everup/services/lbd/internal/loop"
+	"github.com/everup/everup/services/lbd/internal/tlsconn"
 )
 
 // errAgain says that the kernel has nothing to give, or no room, just now.
-var errAgain = errors.New("again")
+var errAgain = tlsconn.ErrAgain
 
-// sock is a connected stream socket in a loop. It knows from the loop's edges and its own calls whether there may be something
-// to read or room to write: no call is made that is known to give EAGAIN.
+// sock is a connected stream socket in a loop, plain or with TLS. It knows from the loop's edges and its own calls whether there may be
+// something to read or room to write: no call is made that is known to give EAGAIN.
 type sock struct {
 	fd       int
 	ref      loop.Ref
 	readable bool
 	writable bool
-	hangup   bool // the end has been told: reading goes on until it is seen
+	hangup   bool          // the end has been told: reading goes on until it is seen
+	ending   bool          // no more is sent when what waits has gone
+	tls      *tlsconn.Conn // nil: plain
 }
 
 // note takes in events.
@@ -30,10 +32,33 @@ func (s *sock) note(ev loop.Events) {
 	s.readable = s.readable || ev&(loop.Readable|loop.Hangup) != 0
 	s.writable = s.writable || ev&loop.Writable != 0
 	s.hangup = s.hangup || ev&loop.Hangup != 0
+	if s.tls != nil && s.writable {
+		s.flush()
+	}
 }
 
-// read reads into p, which is not empty: errAgain, io.EOF at the end, or the system's error.
+// more reports whether a read may give something.
+func (s *sock) more() bool { return s.readable || s.tls != nil && !s.tls.Dry() }
+
+// read reads into p, which is not empty: errAgain, io.EOF at the end, or the system's error. The end of a TLS connection is one only if
+// the peer has said so within TLS.
 func (s *sock) read(p []byte) (int, error) {
+	if s.tls != nil {
+		return s.tls.Read(p)
+	}
+	return s.receive(p)
+}
+
+// write writes the pieces in one call. What of them was not taken is to be offered again.
+func (s *sock) write(ahead, data, after []byte) (int, error) {
+	if s.tls != nil {
+		return s.tls.Write(ahead, data, after)
+	}
+	return s.send(ahead, data, after)
+}
+
+// receive is read of the socket's bytes.
+func (s *sock) receive(p []byte) (int, error) {
 	if !s.readable {
 		return 0, errAgain
 	}
@@ -58,8 +83,8 @@ func (s *sock) read(p []byte) (int, error) {
 	}
 }
 
-// write writes the pieces in one call.
-func (s *sock) write(ahead, data, after []byte) (int, error) {
+// send is write of the socket's bytes.
+func (s *sock) send(ahead, data, after []byte) (int, error) {
 	if !s.writable {
 		return 0, errAgain
 	}
@@ -102,4 +127,46 @@ func (s *sock) framed() bool { return false }
 func (s *sock) finish(*http1.Chunks) error { return nil }
 
 // end says that no more is sent.
-func (s *sock) end() error { return unix.Shutdown(s.fd, unix.SHUT_WR) }
+func (s *sock) end() error {
+	if s.tls != nil {
+		err := s.tls.CloseWrite()
+		if s.ending = err == errAgain; s.ending {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return unix.Shutdown(s.fd, unix.SHUT_WR)
+}
+
+// flush sends what waits of TLS. What is wrong is told when it is read or written next.
+func (s *sock) flush() {
+	if s.tls.Flush() == nil && s.ending {
+		s.ending = false
+		unix.Shutdown(s.fd, unix.SHUT_WR)
+	}
+}
+
+// farewell tells a TLS peer that the connection ends as it should, if that can be told at once.
+func (s *sock) farewell() {
+	if s.tls != nil {
+		s.tls.CloseWrite()
+	}
+}
+
+// shut closes the socket.
+func (s *sock) shut() {
+	if s.tls != nil {
+		s.tls.Close()
+		s.tls = nil
+	}
+	unix.Close(s.fd)
+	s.fd = -1
+}
+
+// wire is a sock as what TLS records travel on.
+type wire sock
+
+func (w *wire) Read(p []byte) (int, error)  { return (*sock)(w).receive(p) }
+func (w *wire) Write(p []byte) (int, error) { return (*sock)(w).send(p, nil, nil) }

@@ -12,8 +12,10 @@ import (
 
 // TestTrailersPassOnce has an answer with trailers, and one on the same connection that ends with its own connection, whose chunks are
 // lbd's.
-func TestTrailersPassOnce(t *testing.T) {
-	member := scripted(t, func(c net.Conn, r *bufio.Reader) {
+func TestTrailersPassOnce(t *testing.T) { overAll(t, testTrailersPassOnce) }
+
+func testTrailersPassOnce(t *testing.T, o *over) {
+	member := o.scripted(t, func(c net.Conn, r *bufio.Reader) {
 		for {
 			req, err := http.ReadRequest(r)
 			if err != nil {
@@ -27,7 +29,7 @@ func TestTrailersPassOnce(t *testing.T) {
 			return
 		}
 	})
-	r := start(t, &site{members: []netip.AddrPort{member}})
+	r := o.start(t, &site{members: []netip.AddrPort{member}})
 	c, br := r.dial(t)
 	for _, tt := range []struct{ path, body, sum string }{{"/chunks", "one", "1"}, {"/", "two", ""}} {
 		fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: a\r\n\r\n", tt.path)

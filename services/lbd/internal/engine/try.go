@@ -33,7 +33,7 @@ func (x *exchange) ask(fresh bool) {
 	x.phase = waiting
 	m, err := x.w.reach(x, fresh)
 	if err != nil {
-		x.failed(failure{503, ConnectError, true, true})
+		x.failed(failure{503, whyUnopened(err), true, true})
 		return
 	}
 	x.m = m

@@ -1,14 +1,12 @@
 package engine
 
 import (
-	"net/netip"
 	"slices"
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/everup/everup/services/lbd/internal/loop"
+	"github.com/everup/everup/services/lbd/internal/tlsconn"
 )
 
 // worker is one loop with its connections.
@@ -18,6 +16,9 @@ type worker struct {
 	buffers   buffers
 	spare     []*exchange
 	clients   map[*client]struct{}
+	hellos    map[*hello]struct{} // connections on which no request can come yet
+	tls       *tlsconn.Env
+	pace      pace
 	acceptors []*acceptor
 	closing   bool
 	asked     atomic.Bool // whether the loop turns; it has not answered yet
@@ -61,21 +62,6 @@ func (w *worker) give(x *exchange) {
 	}
 }
 
-// accepted serves a connection.
-func (w *worker) accepted(fd int, peer netip.AddrPort) {
-	c := &client{w: w, origin: origin{peer: peer}}
-	c.fd = fd
-	var err error
-	if c.ref, err = w.loop.Add(fd, c); err != nil {
-		unix.Close(fd)
-		w.e.leave()
-		return
-	}
-	w.e.counts.accepted.Add(1)
-	w.clients[c] = struct{}{}
-	w.loop.SetDeadline(c.ref, w.loop.Now()+w.e.o.Header)
-}
-
 // drain makes every answer from now on its connection's last.
 func (w *worker) drain() { w.closing = true }
 
@@ -83,8 +69,11 @@ func (w *worker) drain() { w.closing = true }
 func (w *worker) closeIdle() {
 	for c := range w.clients {
 		if c.x == nil {
-			c.close()
+			c.leave()
 		}
+	}
+	for h := range w.hellos {
+		h.close()
 	}
 }
 
@@ -105,5 +94,8 @@ func (w *worker) cut() {
 			continue
 		}
 		c.close()
+	}
+	for h := range w.hellos {
+		h.close()
 	}
 }

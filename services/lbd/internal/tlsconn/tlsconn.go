@@ -53,6 +53,7 @@ type Conn struct {
 	shake  *shake // nil: the handshake is over
 	state  *tls.ConnectionState
 	failed error // what crypto/tls had to write could not be kept
+	dry    bool  // nothing but a part of a record is left of what the wire gave
 }
 
 // owed is plaintext that was sealed and not told as written, because the wire has not taken its records.
@@ -93,6 +94,7 @@ func (c *Conn) Read(p []byte) (int, error) {
 		k, err = c.tls.Read(p[n:])
 		n += k
 	}
+	c.dry = err == ErrAgain
 	if len(c.out) > 0 { // the peer was answered
 		if flushErr := c.Flush(); flushErr != nil && flushErr != ErrAgain && n == 0 {
 			return 0, flushErr
@@ -106,6 +108,9 @@ func (c *Conn) Read(p []byte) (int, error) {
 	}
 	return 0, err
 }
+
+// Dry reports whether Read has nothing to give before the wire has more.
+func (c *Conn) Dry() bool { return c.dry }
 
 // Write seals the pieces, small ones together in a record, and returns how many bytes the wire has taken; where it has taken a part of a
 // record, in proportion. ErrAgain: none. Bytes that were not taken may be sealed already: the next call is to offer the same ones
