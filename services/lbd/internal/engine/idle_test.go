@@ -62,7 +62,7 @@ func testIdleIsShared(t *testing.T, o *over) {
 	b := o.backend(t, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.RemoteAddr) })
 	s := &site{members: []netip.AddrPort{b}}
 	if o.back != nil {
-		s.via = &Transport{TLS: o.client}
+		s.via = &Transport{TLS: named(o.back)}
 	}
 	e, err := New(Options{Workers: 2, Clients: 100, Limits: http1.DefaultLimits(), Header: 5 * time.Second, Idle: 5 * time.Second}, s)
 	if err != nil {

@@ -35,7 +35,7 @@ func (o *over) start(t testing.TB, s *site) *rig {
 		opening.TLS.MaxVersion = o.version
 	}
 	if o.back != nil {
-		s.via = &Transport{TLS: o.client}
+		s.via = &Transport{TLS: named(o.back)}
 	}
 	r := startWith(t, s, opening)
 	if o.front != nil {
@@ -43,13 +43,6 @@ func (o *over) start(t testing.TB, s *site) *rig {
 		r.client.ServerName = "localhost"
 	}
 	return r
-}
-
-// client is how members are spoken to.
-func (o *over) client(host string) *tls.Config {
-	c := o.back.Client()
-	c.ServerName = host
-	return c
 }
 
 func (o *over) server() *tls.Config {

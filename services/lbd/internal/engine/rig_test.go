@@ -33,9 +33,12 @@ type site struct {
 }
 
 func (s *site) Decide(r *Request, p *Plan) {
+	s.mu.Lock()
+	via := s.via
+	s.mu.Unlock()
 	*p = Plan{
 		Pool: s, Connect: time.Second, Timeout: 5 * time.Second, Retries: 2, Read: 5 * time.Second, Write: 5 * time.Second,
-		Tunnel: 5 * time.Second, Tell: true, Forwarded: true, Via: s.via,
+		Tunnel: 5 * time.Second, Tell: true, Forwarded: true, Via: via,
 	}
 	if s.plan != nil {
 		s.plan(r, p)
@@ -129,12 +132,15 @@ func (b *begun) take() []Begun {
 
 func start(t testing.TB, s *site) *rig { return startWith(t, s, new(Opening)) }
 
-func startWith(t testing.TB, s *site, o *Opening) *rig {
+func startWith(t testing.TB, s *site, o *Opening) *rig { return startPatient(t, s, o, 5*time.Second) }
+
+// startPatient waits so long for a head.
+func startPatient(t testing.TB, s *site, o *Opening, header time.Duration) *rig {
 	t.Helper()
 	labtest.LeakCheck(t)
 	panics, told := new(atomic.Int64), new(begun)
 	e, err := New(Options{
-		Panic: func(any) { panics.Add(1) }, Workers: 1, Clients: 1000, Limits: http1.DefaultLimits(), Header: 5 * time.Second, Idle: 5 * time.Second,
+		Panic: func(any) { panics.Add(1) }, Workers: 1, Clients: 1000, Limits: http1.DefaultLimits(), Header: header, Idle: 5 * time.Second,
 		Begun: told.add,
 	}, s)
 	if err != nil {
