@@ -82,3 +82,23 @@ func (h *Head) CompleteResponse(b []byte, status int, lim *Limits) Refusal {
 
 // ContentLength returns what the field Content-Length says of a complete head; ok is false where there is none.
 func (h *Head) ContentLength() (n int64, ok bool) { return h.scan.length, h.scan.lengths > 0 }
+
+// AddTrailer adds a field to c's trailers, for a body whose own framing has none. c was Reset.
+func (c *Chunks) AddTrailer(name, value []byte) Refusal {
+	id, why := JudgeName(name)
+	if why == OK {
+		why = JudgeValue(value)
+	}
+	switch {
+	case why != OK:
+		return why
+	case !id.InTrailer():
+		return BadTrailer
+	case len(c.fields) >= maxTrailers || len(c.trailer)+len(name)+len(value) > maxTrailer:
+		return TrailerTooLarge
+	}
+	at := len(c.trailer)
+	c.trailer = append(append(c.trailer, name...), value...)
+	c.fields = append(c.fields, Field{Name: Place(at, at+len(name)), Value: Place(at+len(name), len(c.trailer)), ID: id})
+	return OK
+}

@@ -158,3 +158,29 @@ func FuzzBuild(f *testing.F) {
 		}
 	})
 }
+
+func TestAddTrailer(t *testing.T) {
+	f := func(want Refusal, name, value string) {
+		t.Helper()
+		var c Chunks
+		if why := c.AddTrailer([]byte(name), []byte(value)); why != want {
+			t.Errorf("%q: %q is %s, want %s", name, value, why, want)
+		}
+		if c.HasTrailers() != (want == OK) {
+			t.Errorf("%q: %q is there", name, value)
+		}
+	}
+	f(OK, "grpc-status", "0")
+	f(BadTrailer, "content-length", "5")
+	f(BadTrailer, "host", "a")
+	f(BadName, "a b", "c")
+	f(BareCR, "a", "b\r\nc: d")
+	f(BadValue, "a", " b")
+	f(TrailerTooLarge, "a", strings.Repeat("x", 8<<10))
+	var c Chunks
+	c.AddTrailer([]byte("a"), []byte("b"))
+	c.AddTrailer([]byte("c"), []byte(""))
+	if got := string(AppendLastChunk(nil, &c)); got != "0\r\na: b\r\nc: \r\n\r\n" {
+		t.Errorf("%q", got)
+	}
+}

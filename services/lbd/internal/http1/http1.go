@@ -97,6 +97,7 @@ const (
 	BadChunkEnd
 	BadTrailer
 	TrailerTooLarge
+	BadPseudo // a pseudo-header field of HTTP/2 that is unknown, missing, there twice, or out of place
 
 	refusals
 )
@@ -146,6 +147,7 @@ var refusalTable = [refusals]refusal{
 	BadChunkEnd:       {400, "bad_chunk_end"},
 	BadTrailer:        {400, "bad_trailer"},
 	TrailerTooLarge:   {431, "trailer_too_large"},
+	BadPseudo:         {400, "bad_pseudo"},
 }
 
 // Status returns the status to answer a client with. A server that sends what is refused is answered for by 502.

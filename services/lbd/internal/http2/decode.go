@@ -16,8 +16,7 @@ type decoded struct {
 // arena is where a block is decoded to.
 type arena struct {
 	b    []byte
-	room int  // of the header list's size, as RFC 9113 section 6.5.2 counts it
-	over bool // it was too large: what is over is not kept
+	room int // of the header list's size, as RFC 9113 section 6.5.2 counts it: what is over is not kept
 }
 
 // update takes the size updates that a block may begin with (RFC 7541 section 4.2), at most two, and returns what follows.
@@ -69,7 +68,7 @@ func (d *decoder) indexed(i int, a *arena) (f decoded, keep, ok bool) {
 		return f, true, true
 	}
 	l, ok := d.table.at(i - len(static))
-	if i == 0 || !ok {
+	if !ok {
 		return f, false, false
 	}
 	if !a.take(int(l.name) + int(l.value)) {
@@ -124,7 +123,7 @@ func (d *decoder) literal(block []byte, prefix int, insert bool, a *arena) (f de
 // take counts a field of n bytes; false if it is over what may be kept.
 func (a *arena) take(n int) bool {
 	if a.room -= n + lineOverhead; a.room < 0 {
-		a.room, a.over = 0, true
+		a.room = 0
 		return false
 	}
 	return true

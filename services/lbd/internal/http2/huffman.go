@@ -86,7 +86,7 @@ func appendHuffman(dst, src []byte) (out []byte, ok bool) {
 			e = huffman.fast[acc>>(n-fastBits)&(1<<fastBits-1)]
 		} else {
 			pad := fastBits - n
-			e = huffman.fast[(acc<<pad|1<<pad-1)&(1<<fastBits-1)]
+			e = huffman.fast[(acc<<pad|(1<<pad-1))&(1<<fastBits-1)]
 		}
 		if e.bits != 0 && int(e.bits) <= n {
 			dst = append(dst, e.symbol)

@@ -28,9 +28,9 @@ func (t *table) reset() {
 	t.first, t.base, t.size, t.limit = 0, 0, 0, tableSize
 }
 
-// at returns the line that was added i lines before the newest.
+// at returns the line that was added i lines before the newest, if there is one.
 func (t *table) at(i int) (l *line, ok bool) {
-	if i >= len(t.lines)-t.first {
+	if i < 0 || i >= len(t.lines)-t.first {
 		return nil, false
 	}
 	return &t.lines[len(t.lines)-1-i], true

@@ -1,0 +1,59 @@
+package http2
+
+import "strconv"
+
+// Reason is why we ended a stream or a connection: a word for a log and a metric's label.
+type Reason uint8
+
+// The reasons. From RapidReset on they are floods: the connection is ended with ENHANCE_YOUR_CALM.
+const (
+	NoReason       Reason = iota
+	BadPreface            // what comes first is not HTTP/2
+	BadFrame              // a frame on a stream, or in a place, where it may not stand
+	BadFrameSize          // a length that the frame's type does not have
+	BadPadding            // more padding than payload
+	BadSetting            // a value that the setting may not have
+	BadBlock              // a header block that cannot be decoded
+	BadHead               // fields that are not those of a request or an answer
+	BadStreamID           // a number that may not be opened
+	ClosedStream          // a frame on a stream that has ended
+	SelfDependency        // a stream that depends on itself
+	WindowOverflow        // a window of more than 2³¹-1
+	WindowExceeded        // more content than the window allows
+	ZeroIncrement         // a WINDOW_UPDATE of nothing
+	LengthMismatch        // content of another length than the head says
+	BadTrailers           // fields behind the content that may not stand there
+	TooManyStreams        // streams beyond what was announced
+	HandlerReset          // the caller has ended it
+	PeerReset             // the peer has ended it
+	PeerGone              // GOAWAY of the peer: the stream was not looked at
+	RapidReset            // streams that are opened and made to end, again and again (CVE-2023-44487)
+	StreamFlood           // streams beyond what was announced, again and again
+	BlockFlood            // a header block of too many bytes or frames
+	SettingsFlood         // too many SETTINGS
+	PingFlood             // too many PING
+	UpdateFlood           // too many WINDOW_UPDATE
+	IdleFlood             // too many frames that mean nothing to us: PRIORITY, PRIORITY_UPDATE, unknown ones, those of closed streams
+	EmptyFlood            // too many DATA frames without content
+	ControlFlood          // more control frames wait to be sent than we keep
+
+	reasons
+)
+
+var reasonNames = [reasons]string{
+	"", "bad_preface", "bad_frame", "bad_frame_size", "bad_padding", "bad_setting", "bad_block", "bad_head", "bad_stream_id",
+	"closed_stream", "self_dependency", "window_overflow", "window_exceeded", "zero_increment", "length_mismatch", "bad_trailers",
+	"too_many_streams", "handler_reset", "peer_reset", "peer_gone", "rapid_reset", "stream_flood", "block_flood", "settings_flood",
+	"ping_flood", "update_flood", "idle_flood", "empty_flood", "control_flood",
+}
+
+// String returns the name as logs and metrics have it.
+func (r Reason) String() string {
+	if r < reasons {
+		return reasonNames[r]
+	}
+	return "reason_" + strconv.Itoa(int(r))
+}
+
+// Flood reports whether the reason is an abuse rather than a mistake.
+func (r Reason) Flood() bool { return r >= RapidReset && r < reasons }
