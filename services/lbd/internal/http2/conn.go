@@ -58,6 +58,7 @@ type Conn struct {
 	// Out is what is to be sent, from Output on; the caller may give it memory while nothing is pending.
 	Out  []byte
 	sent int   // bytes of Out that were sent
+	kept int   // bytes of Out that Output has given: they stay as they are
 	base int64 // bytes sent before Out's first
 
 	o    *Options
@@ -144,8 +145,11 @@ func (c *Conn) Begin(role Role, o *Options, pool *Pool) {
 	}
 }
 
-// Output returns what waits to be sent.
-func (c *Conn) Output() []byte { return c.Out[c.sent:] }
+// Output returns what waits to be sent, which does not change any more: TLS may have sealed it although it was not sent.
+func (c *Conn) Output() []byte {
+	c.kept = len(c.Out)
+	return c.Out[c.sent:]
+}
 
 // Pending returns how many bytes wait to be sent.
 func (c *Conn) Pending() int { return len(c.Out) - c.sent }
@@ -156,10 +160,11 @@ func (c *Conn) Flushed(n int) {
 	switch {
 	case c.sent == len(c.Out):
 		c.base += int64(c.sent)
-		c.Out, c.sent, c.control = c.Out[:0], 0, 0
+		c.Out, c.sent, c.kept, c.control = c.Out[:0], 0, 0, 0
 	case c.sent >= c.o.MaxPending:
 		c.base += int64(c.sent)
 		c.Out = c.Out[:copy(c.Out, c.Out[c.sent:])]
+		c.kept -= c.sent
 		c.sent = 0
 	}
 }
@@ -170,11 +175,8 @@ func (c *Conn) Active() int { return c.active }
 // Settled reports whether the peer's SETTINGS have come.
 func (c *Conn) Settled() bool { return c.settled }
 
-// Idle reports whether no frame has begun that is not complete, and nothing waits to be sent: the connection's memory beside c can be given
-// back.
-func (c *Conn) Idle() bool {
-	return c.active == 0 && c.left == 0 && c.blockStream == 0 && c.Pending() == 0 && len(c.queue) == 0
-}
+// Partial reports whether a header block has begun that is not complete.
+func (c *Conn) Partial() bool { return c.blockStream != 0 }
 
 // Failure returns why the connection has ended; ok is false if it has not.
 func (c *Conn) Failure() (code ErrCode, why Reason, ok bool) { return c.code, c.reason, c.failed }

@@ -279,6 +279,8 @@ func (p *peer) do(out *strings.Builder, w []string) {
 		fmt.Fprintf(out, "sent %d\n", n)
 	case "end":
 		p.c.End(s)
+	case "shown": // to who writes, but not written
+		p.c.Output()
 	case "reset":
 		p.c.Reset(s, ErrCode(num(2)))
 	case "release":
@@ -298,7 +300,7 @@ func (p *peer) do(out *strings.Builder, w []string) {
 	case "finish":
 		p.c.FinishDrain()
 	case "state":
-		fmt.Fprintf(out, "active %d, done %v, idle %v\n", p.c.Active(), p.c.Done(), p.c.Idle())
+		fmt.Fprintf(out, "active %d, done %v\n", p.c.Active(), p.c.Done())
 	case "writable":
 		if s := p.c.Writable(); s != nil {
 			fmt.Fprintf(out, "writable %d\n", s.ID())

@@ -127,7 +127,7 @@ func (c *Conn) End(s *Stream) {
 	if s.localEnd || c.failed {
 		return
 	}
-	if at := s.lastFrame - int(c.base); s.lastFrame > 0 && at >= c.sent {
+	if at := s.lastFrame - int(c.base); s.lastFrame > 0 && at >= c.kept {
 		c.Out[at+4] |= byte(FlagEndStream)
 	} else {
 		c.Out = FrameHeader{Type: FrameData, Flags: FlagEndStream, Stream: s.id}.Append(c.Out)
