@@ -41,6 +41,11 @@ const (
 	Location
 	HTTP2Settings
 	StrictTransportSecurity
+	IfMatch
+	IfNoneMatch
+	IfModifiedSince
+	IfUnmodifiedSince
+	IfRange
 
 	ids
 )
@@ -51,6 +56,7 @@ var names = [ids]string{
 	"cookie", "set-cookie", "user-agent", "referer", "accept", "accept-encoding", "authorization",
 	"proxy-authorization", "proxy-authenticate", "range", "date", "server", "content-type", "content-encoding",
 	"etag", "vary", "cache-control", "location", "http2-settings", "strict-transport-security",
+	"if-match", "if-none-match", "if-modified-since", "if-unmodified-since", "if-range",
 }
 
 // String returns the field's name in lower case.
@@ -100,7 +106,8 @@ func (id ID) HopByHop() bool { return hopByHop>>id&1 != 0 }
 const notInTrailer = 1<<Host | 1<<ContentLength | 1<<TransferEncoding | 1<<Connection | 1<<KeepAlive | 1<<ProxyConnection |
 	1<<Upgrade | 1<<Expect | 1<<TE | 1<<Trailer | 1<<Cookie | 1<<SetCookie | 1<<Authorization | 1<<ProxyAuthorization |
 	1<<ProxyAuthenticate | 1<<Range | 1<<ContentType | 1<<ContentEncoding | 1<<CacheControl | 1<<Location | 1<<Vary |
-	1<<Forwarded | 1<<XForwardedFor | 1<<XForwardedProto | 1<<XForwardedHost | 1<<HTTP2Settings
+	1<<Forwarded | 1<<XForwardedFor | 1<<XForwardedProto | 1<<XForwardedHost | 1<<HTTP2Settings |
+	1<<IfMatch | 1<<IfNoneMatch | 1<<IfModifiedSince | 1<<IfUnmodifiedSince | 1<<IfRange
 
 // InTrailer reports whether a field may stand behind a body.
 func (id ID) InTrailer() bool { return notInTrailer>>id&1 == 0 }
