@@ -1,6 +1,7 @@
 package syslog
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"net"
@@ -28,6 +29,7 @@ const (
 type Env struct {
 	Metrics *metric.Registry
 	Health  *health.Registry
+	Item    string // the health item's id; empty means syslog.unreachable. Two senders need two.
 }
 
 // Sender sends messages over TCP from one goroutine. Send never blocks.
@@ -62,7 +64,7 @@ func NewSender(addr string, env Env) *Sender {
 		})
 	}
 	if env.Health != nil {
-		s.item = env.Health.Item("syslog.unreachable", health.Options{
+		s.item = env.Health.Item(cmp.Or(env.Item, "syslog.unreachable"), health.Options{
 			Title: "the syslog server does not take messages", Visible: 3 * time.Second,
 		})
 	}
@@ -71,24 +73,36 @@ func NewSender(addr string, env Env) *Sender {
 
 // Send queues m. It copies what it needs.
 func (s *Sender) Send(m *Message) {
-	if len(m.Text) > messageLimit {
-		cut := *m
-		cut.Text = m.Text[:messageLimit]
-		m = &cut
-	}
+	cut := *m
+	cut.Text, cut.Bytes = m.Text[:min(len(m.Text), messageLimit)], m.Bytes[:min(len(m.Bytes), messageLimit)]
 	s.mu.Lock()
 	if s.stopped || len(s.buf) >= bufferLimit {
 		s.mu.Unlock()
 		s.dropped.Inc()
 		return
 	}
-	s.buf = AppendFrame(s.buf, m)
+	s.buf = AppendFrame(s.buf, &cut)
 	s.count++
 	s.mu.Unlock()
 	select {
 	case s.wake <- struct{}{}:
 	default:
 	}
+}
+
+// Counts are what a Sender has done since it was made.
+type Counts struct {
+	Sent    uint64 // messages handed to the connection
+	Dropped uint64 // messages lost because too many waited, or were cut in two by a connection that broke
+	Broken  uint64 // connections
+	Waiting int    // bytes
+}
+
+// Counts returns what was done: for who makes senders while it runs and registers metrics of all.
+func (s *Sender) Counts() Counts {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return Counts{s.sent.Value(), s.dropped.Value(), s.broken.Value(), len(s.buf)}
 }
 
 // Run sends until ctx ends, then tries once more, for at most a second, to get rid of what waits.

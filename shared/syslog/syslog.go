@@ -32,6 +32,7 @@ type Message struct {
 	SDID               string // structured data id ("http@32473"); empty means none
 	SD                 []Param
 	Text               string
+	Bytes              []byte // in place of Text, where that is empty
 }
 
 // timeLayout is RFC 5424's TIMESTAMP with microseconds, its finest.
@@ -54,6 +55,8 @@ func Append(b []byte, m *Message) []byte {
 	b = appendSD(append(b, ' '), m)
 	if m.Text != "" {
 		b = append(append(b, ' '), m.Text...)
+	} else if len(m.Bytes) > 0 {
+		b = append(append(b, ' '), m.Bytes...)
 	}
 	return b
 }

@@ -1,0 +1,196 @@
+package accesslog
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/everup/everup/services/lbd/internal/http1"
+)
+
+// variable is what a token of a format stands for.
+type variable uint8
+
+const (
+	literal variable = iota
+
+	// Texts.
+	varClient
+	varPeer
+	varMethod
+	varTarget
+	varPath
+	varQuery
+	varProto
+	varScheme
+	varHost
+	varID
+	varTrace
+	varRoute
+	varPool
+	varMember
+	varReason
+	varHeader
+	varReferer
+	varUserAgent
+	varNode
+
+	// Times.
+	varTime
+	varTimeCLF
+
+	// Whole numbers.
+	varStatus
+	varSent
+	varReceived
+	varRetries
+	varSample
+
+	// Seconds.
+	varHandshake
+	varRead
+	varGather
+	varQueue
+	varConnect
+	varFirst
+	varSend
+	varDuration
+)
+
+// named is a variable with its name, in the order of JSON's fields.
+type named struct {
+	name string
+	v    variable
+}
+
+func variables() []named {
+	return []named{
+		{"time", varTime}, {"time_clf", varTimeCLF}, {"node", varNode}, {"client", varClient}, {"peer", varPeer}, {"id", varID}, {"trace", varTrace},
+		{"method", varMethod}, {"scheme", varScheme}, {"host", varHost}, {"target", varTarget}, {"path", varPath}, {"query", varQuery},
+		{"proto", varProto}, {"referer", varReferer}, {"user_agent", varUserAgent}, {"status", varStatus}, {"sent", varSent}, {"received", varReceived}, {"route", varRoute}, {"pool", varPool},
+		{"member", varMember}, {"retries", varRetries}, {"reason", varReason}, {"handshake", varHandshake}, {"read", varRead},
+		{"gather", varGather}, {"queue", varQueue}, {"connect", varConnect}, {"head", varFirst}, {"send", varSend},
+		{"duration", varDuration}, {"sample", varSample},
+	}
+}
+
+// Names returns the variables that a format may use, besides $(header.NAME).
+func Names() []string {
+	var out []string
+	for _, n := range variables() {
+		out = append(out, n.name)
+	}
+	return out
+}
+
+// Problem is something wrong with a format.
+type Problem struct {
+	Msg, Hint string
+	Unknown   string // instead of Msg: a variable that there is not
+}
+
+// Error returns what is wrong.
+func (p *Problem) Error() string {
+	switch {
+	case p.Unknown != "":
+		return "unknown variable $" + p.Unknown
+	case p.Hint != "":
+		return p.Msg + " (" + p.Hint + ")"
+	}
+	return p.Msg
+}
+
+// lookup returns the token of a variable's name.
+func lookup(name string) (token, *Problem) {
+	all := variables()
+	if i := slices.IndexFunc(all, func(n named) bool { return n.name == name }); i >= 0 {
+		return token{v: all[i].v}, nil
+	}
+	if field, ok := strings.CutPrefix(name, "header."); ok {
+		if !isName(field) {
+			return token{}, &Problem{Msg: "header." + field + " names no header"}
+		}
+		lower := strings.ToLower(field)
+		return token{v: varHeader, name: lower, id: http1.Lookup([]byte(lower))}, nil
+	}
+	return token{}, &Problem{Unknown: name}
+}
+
+// isName reports whether s may be a field's name (RFC 9110 section 5.6.2).
+func isName(s string) bool {
+	for _, c := range []byte(s) {
+		alnum := c|0x20 >= 'a' && c|0x20 <= 'z' || c >= '0' && c <= '9'
+		if !alnum && strings.IndexByte("!#$%&'*+-.^_`|~", c) < 0 {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// bytes returns a text of the client's. It is nil if the request has none.
+func (e *Entry) bytes(t *token) []byte {
+	switch t.v {
+	case varHost:
+		return e.Host
+	case varID:
+		return e.ID
+	case varTrace:
+		return e.Trace
+	}
+	if e.Head == nil {
+		return nil
+	}
+	target := &e.Head.Target
+	switch t.v {
+	case varMethod:
+		return e.Head.Method.In(e.Bytes)
+	case varTarget:
+		return target.Raw.In(e.Bytes)
+	case varPath:
+		return target.Path.In(e.Bytes)
+	case varQuery:
+		return target.Query.In(e.Bytes)
+	case varHeader:
+		return e.header(t)
+	case varReferer:
+		return e.Head.Get(e.Bytes, http1.Referer)
+	case varUserAgent:
+		return e.Head.Get(e.Bytes, http1.UserAgent)
+	}
+	return nil
+}
+
+// header returns the value of the first field with the token's name.
+func (e *Entry) header(t *token) []byte {
+	if t.id != http1.Other {
+		return e.Head.Get(e.Bytes, t.id)
+	}
+	for i := range e.Head.Fields {
+		f := &e.Head.Fields[i]
+		if f.ID == http1.Other && http1.Equal(f.Name.In(e.Bytes), t.name) {
+			return f.Value.In(e.Bytes)
+		}
+	}
+	return nil
+}
+
+// string returns a text of ours.
+func (e *Entry) string(v variable) string {
+	switch v {
+	case varProto:
+		return e.Proto
+	case varRoute:
+		return e.Route
+	case varPool:
+		return e.Pool
+	case varMember:
+		return e.Member
+	case varReason:
+		return e.Reason
+	case varScheme:
+		if e.Secure {
+			return "https"
+		}
+		return "http"
+	}
+	return ""
+}
