@@ -57,6 +57,12 @@ func (k *Keyed) Charge(key uint64, now, n int64) { k.bucket(key, now).Charge(k.r
 // Tokens returns how many tokens the key has.
 func (k *Keyed) Tokens(key uint64, now int64) int64 { return k.bucket(key, now).Tokens(k.rate, now) }
 
+// State returns how many tokens the key has, and how long it takes until its bucket is full when nobody takes any.
+func (k *Keyed) State(key uint64, now int64) (tokens int64, full time.Duration) {
+	b := k.bucket(key, now)
+	return b.Tokens(k.rate, now), time.Duration(b.debt(k.rate, now))
+}
+
 // bucket returns the key's bucket.
 func (k *Keyed) bucket(key uint64, now int64) *Bucket {
 	s := &k.sets[mix(key)&k.mask]

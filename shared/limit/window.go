@@ -21,6 +21,17 @@ func (w *Window) Add(length time.Duration, now int64, n uint64) uint64 {
 	return w.count(int64(length), now)
 }
 
+// Undo takes back n that were counted at the time at. What was counted before the last interval is forgotten already.
+func (w *Window) Undo(length time.Duration, at, now int64, n uint64) {
+	w.advance(int64(length), now)
+	switch at = clamp(at); {
+	case at >= w.start:
+		w.cur -= min(n, w.cur)
+	case w.start-at <= int64(length):
+		w.last -= min(n, w.last)
+	}
+}
+
 // Count returns the count over the last length.
 func (w *Window) Count(length time.Duration, now int64) uint64 {
 	w.advance(int64(length), now)

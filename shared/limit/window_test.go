@@ -29,6 +29,26 @@ func TestWindow(t *testing.T) {
 	f(1000*time.Hour, 1, 1)
 }
 
+func TestWindowUndo(t *testing.T) {
+	var w Window
+	w.Add(time.Minute, 0, 10)
+	w.Add(time.Minute, int64(60*time.Second), 5)
+	f := func(at, now time.Duration, n, want uint64) {
+		t.Helper()
+		w.Undo(time.Minute, int64(at), int64(now), n)
+		if got := w.Count(time.Minute, int64(now)); got != want {
+			t.Errorf("%d of %v taken back at %v: %d, want %d", n, at, now, got, want)
+		}
+	}
+	f(60*time.Second, 60*time.Second, 2, 13)
+	f(59*time.Second, 60*time.Second, 4, 9)
+	f(0, 60*time.Second, 0, 9)
+	f(70*time.Second, 90*time.Second, 100, 3) // not below none
+	f(20*time.Second, 3*time.Minute, 1, 0)    // long forgotten
+	w.Add(time.Minute, int64(3*time.Minute), 7)
+	f(20*time.Second, 3*time.Minute, 1, 7)
+}
+
 // The estimate lies between the count of the current interval and that with the last, as the exact count does, and on
 // an even stream it is the exact count within a few per cent.
 func TestWindowAgainstExact(t *testing.T) {
