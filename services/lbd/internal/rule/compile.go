@@ -13,6 +13,8 @@ type compiled struct {
 	not       []conds
 	kind      Kind // None: the next rules are looked at
 	tags      uint64
+	mayTag    uint64 // tags that limits set
+	limits    []compiledLimit
 	pool      int
 	strip     bool
 	path      template
@@ -33,6 +35,8 @@ type Table struct {
 	index index
 	tags  []string
 	pools []string
+
+	limits []*Limit
 }
 
 // Rules returns the number of rules.
@@ -63,6 +67,7 @@ func Compile(rules []Rule, pools []string) (*Table, []Problem) {
 	if len(c.problems) > 0 {
 		return nil, c.problems
 	}
+	t.limits = c.limits
 	t.tags = slices.SortedFunc(maps.Keys(c.tags), func(a, b string) int { return c.tags[a] - c.tags[b] })
 	t.index = newIndex(t.rules)
 	return t, nil
@@ -83,6 +88,7 @@ type compiler struct {
 	hosts    int
 	alone    bool
 	later    []laterTag
+	limits   []*Limit // of all rules
 	problems []Problem
 }
 
@@ -132,6 +138,7 @@ func (c *compiler) rule(r *Rule, out *compiled) {
 	p := c.parser(r, out)
 	c.outcome(r, out, p)
 	c.effects(r, out, p)
+	c.limit(r, out, p)
 	out.slots = p.slots
 	for _, s := range p.slots {
 		for _, from := range s.from {
@@ -145,8 +152,8 @@ func (c *compiler) rule(r *Rule, out *compiled) {
 			out.tags |= 1 << n
 		}
 	}
-	if out.kind == None && len(r.Tags) == 0 && len(out.request) == 0 && len(out.response) == 0 && r.HSTS == "" {
-		c.problem(nil, faultf("give pool, files, redirect, answer, deny, drop or split; or tag, headers or hsts for the rules behind it", "does nothing"))
+	if out.kind == None && len(r.Tags) == 0 && len(out.request) == 0 && len(out.response) == 0 && r.HSTS == "" && len(r.Limits) == 0 && r.Tarpit == 0 {
+		c.problem(nil, faultf("give pool, files, redirect, answer, deny, drop or split; or tag, headers, hsts, limit or tarpit for the rules behind it", "does nothing"))
 	}
 }
 
@@ -202,7 +209,7 @@ func (c *compiler) parser(r *Rule, out *compiled) *parser {
 func (c *compiler) laterTags(rules []Rule) {
 	known := slices.Sorted(maps.Keys(c.tags))
 	for _, l := range c.later {
-		if j := slices.IndexFunc(rules, func(r Rule) bool { return slices.Contains(r.Tags, l.name) }); j >= 0 {
+		if j := slices.IndexFunc(rules, func(r Rule) bool { return r.sets(l.name) }); j >= 0 {
 			c.problem(l.at, faultf("move it before this one", "routes[%d] sets the tag %q, too late", j, l.name))
 			continue
 		}
@@ -233,7 +240,7 @@ func coveredBy(before []compiled, r *compiled) int {
 	first, between := -1, uint64(0) // tags that a request may have at r and not yet at the rule
 	for j := len(before) - 1; j >= 0; j-- {
 		b := &before[j]
-		between |= b.tags
+		between |= b.tags | b.mayTag
 		if b.kind != None && b.when.tagged&between == 0 && b.covers(r) {
 			first = j
 		}

@@ -1,5 +1,7 @@
 package rule
 
+import "time"
+
 // Op is what an Edit does.
 type Op uint8
 
@@ -45,16 +47,23 @@ type Verdict struct {
 
 	Files    *Files
 	Path     []byte // Serve: what is asked for below the root, decoded; begins with "/" and has no dot segments
-	Status   int    // Send and Fixed
+	Status   int    // Send, Fixed and Limited
 	Location []byte // Send
 	Answer   *Answer
 
 	Request  []Edit // Forward
 	Response []Edit // all
 
+	Delay time.Duration // how long the request is to wait before anything else becomes of it
+	Limit int           // Limited, and Dropped by a limit: which of Table.Limits; else -1
+	Wait  time.Duration // Limited: until the next request may pass
+
 	s   state
 	x   expander
 	buf []byte
+
+	told   Grant // of the limit that has least left, of those that tell
+	teller *Limit
 }
 
 // Tags returns the tags that rules have set, by number.
@@ -71,7 +80,7 @@ func (v *Verdict) reset() {
 	if cap(s.scratch) > keep {
 		s.scratch = nil
 	}
-	*v = Verdict{Rule: -1, PoolAt: -1, Request: v.Request[:0], Response: v.Response[:0], s: s, x: x, buf: buf}
+	*v = Verdict{Rule: -1, PoolAt: -1, Limit: -1, Request: v.Request[:0], Response: v.Response[:0], s: s, x: x, buf: buf}
 	v.x.s = &v.s
 }
 
@@ -92,9 +101,10 @@ func (t *Table) Decide(req Request, f *Facts, v *Verdict) {
 	for i := c.next(); i >= 0; i = c.next() {
 		r := &t.rules[i]
 		if failed, _ := r.fails(&v.s); failed == met && t.apply(r, i, v) {
-			return
+			break
 		}
 	}
+	v.tell()
 }
 
 // hasPath reports whether there is a path for rules to look at: OPTIONS * and CONNECT have none.
@@ -129,7 +139,12 @@ func (t *Table) apply(r *compiled, i int, v *Verdict) bool {
 		value := v.buf[len(v.buf)-len(hsts) : len(v.buf) : len(v.buf)]
 		v.Response = change(v.Response, Edit{Set, "Strict-Transport-Security", value, "strict-transport-security"})
 	}
+	over := false
 	if why == OK {
+		over, why = v.count(r)
+	}
+	if why == OK && !over {
+		v.Delay = max(v.Delay, r.Rule.Tarpit)
 		why = t.outcome(r, v)
 	}
 	v.s.scratch = v.s.scratch[:mark]
@@ -138,7 +153,11 @@ func (t *Table) apply(r *compiled, i int, v *Verdict) bool {
 		v.refuse(why)
 		return true
 	}
-	if r.kind == None {
+	switch {
+	case over:
+		v.Rule, v.Name = i, r.Rule.Name
+		return true
+	case r.kind == None:
 		return false
 	}
 	v.Kind, v.Rule, v.Name = r.kind, i, r.Rule.Name

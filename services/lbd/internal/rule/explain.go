@@ -17,11 +17,15 @@ type Step struct {
 	Then   string `json:"then,omitempty"`   // what the rule did
 }
 
-// Explain is Decide, and tells of each rule up to the one that decided, also of those the index spares a look.
+// Explain is Decide, without a Limiter as if every limit let the request pass, and tells of each rule up to the one that decided, also of those the index spares a look.
 func (t *Table) Explain(req Request, f *Facts, v *Verdict) []Step {
 	var out []Step
 	v.reset()
-	if why := v.s.begin(req, f); why != OK {
+	asked, facts := &passing{limits: t.limits}, *f
+	if facts.Limiter == nil {
+		facts.Limiter = asked
+	}
+	if why := v.s.begin(req, &facts); why != OK {
 		v.refuse(why)
 		return nil
 	}
@@ -38,18 +42,20 @@ func (t *Table) Explain(req Request, f *Facts, v *Verdict) []Step {
 			out = append(out, step)
 			continue
 		}
+		asked.asked = nil
 		done := t.apply(r, i, v)
-		step.Then = t.then(r, v, done)
+		step.Then = t.then(r, v, done, asked.asked)
 		out = append(out, step)
 		if done {
 			break
 		}
 	}
+	v.tell()
 	return out
 }
 
 // then says what a rule that matched did.
-func (t *Table) then(r *compiled, v *Verdict, done bool) string {
+func (t *Table) then(r *compiled, v *Verdict, done bool, limits []string) string {
 	var out []string
 	if len(r.Rule.Tags) > 0 {
 		out = append(out, "tag "+strings.Join(r.Rule.Tags, ", "))
@@ -62,6 +68,10 @@ func (t *Table) then(r *compiled, v *Verdict, done bool) string {
 	}
 	if r.Rule.HSTS != "" && v.s.facts.Secure {
 		out = append(out, "hsts")
+	}
+	out = append(out, limits...)
+	if r.Rule.Tarpit > 0 {
+		out = append(out, fmt.Sprintf("wait %v", r.Rule.Tarpit))
 	}
 	if !done {
 		return strings.Join(append(out, "go on"), "; ")
@@ -93,6 +103,8 @@ func (v *Verdict) Summary() string {
 		return "deny 403"
 	case Dropped:
 		return "drop"
+	case Limited:
+		return fmt.Sprintf("limit %d", v.Status)
 	}
 	return "no rule: 404"
 }

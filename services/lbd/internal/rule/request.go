@@ -21,7 +21,8 @@ type Facts struct {
 	Secure     bool       // it came by TLS, see Proxies.Secure
 	ServerName string     // TLS server name, empty if none
 	DoS        DoS
-	Random     uint64 // chance for splits
+	Random     uint64  // chance for splits
+	Limiter    Limiter // nil: every limit lets every request pass
 }
 
 // find returns the value of the first field with a lower-case name at or after i, and where it is; -1 if there is none.

@@ -2,6 +2,7 @@ package rule
 
 import (
 	"net/netip"
+	"time"
 )
 
 // Bounds of a table. Compile reports what goes beyond them.
@@ -25,6 +26,8 @@ type Rule struct {
 	RequestHeaders  Edits    // of what is forwarded
 	ResponseHeaders Edits    // of the answer, also one of lbd's own
 	HSTS            string   // value of Strict-Transport-Security, sent only over TLS
+	Limits          []Limit
+	Tarpit          time.Duration // how long requests wait, 0: they do not
 
 	Pool     string // forward
 	Strip    bool   // take the path condition that matched off the path
@@ -129,6 +132,7 @@ const (
 	Fixed               // Verdict.Answer
 	Denied              // 403
 	Dropped             // close without an answer
+	Limited             // by Verdict.Limit: Status, with Retry-After
 )
 
 // String returns the name as `lbd explain` shows it.
@@ -148,6 +152,8 @@ func (k Kind) String() string {
 		return "deny"
 	case Dropped:
 		return "drop"
+	case Limited:
+		return "limit"
 	}
 	return "none"
 }
