@@ -20,6 +20,9 @@ type Config struct {
 	ReasonHeader bool                `yaml:"reason_header" default:"false" doc:"Say in X-Everup-Reason why lbd itself answered with an error."`
 	Routes       []Route             `yaml:"routes" max:"1024" doc:"What becomes of requests: the first route whose conditions all hold and that has an outcome decides, none means 404."`
 	Pools        map[conf.Name]*Pool `yaml:"pools" max:"256" doc:"Groups of servers that answer alike."`
+	DoS          *DoS                `yaml:"dos" doc:"Which clients ask too much; absent means that nobody is suspect."`
+	Sources      Sources             `yaml:"sources" doc:"What one client may have open."`
+	Tarpits      int                 `yaml:"tarpits" default:"1000" min:"0" max:"100000" doc:"Requests at once that wait by tarpit; further ones do not wait."`
 	AccessLog    AccessLog           `yaml:"access_log" doc:"One line per request."`
 	VIPs         vip.Config          `yaml:"vips" max:"64" doc:"Virtual addresses that this daemon offers together with others. One whose track names no value gets {value: backends, weight: -100}: it goes to a host that reaches a backend."`
 }

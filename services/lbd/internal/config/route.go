@@ -5,7 +5,7 @@ import (
 )
 
 // Route is one rule: conditions, which all must hold, and what becomes of the requests that meet them. A route without an outcome (pool, split,
-// files, redirect, answer, deny, drop) adds its tags and headers, and the next routes are looked at.
+// files, redirect, answer, deny, drop) adds its tags and headers, counts its limits, and the next routes are looked at.
 type Route struct {
 	Name  string `yaml:"name" max:"63" doc:"Name for logs and lbd explain; no two routes have the same."`
 	Match `yaml:",inline"`
@@ -14,6 +14,8 @@ type Route struct {
 	Tag             []conf.Name `yaml:"tag" single:"true" max:"64" doc:"Tags for the routes behind this one, which ask for them by tagged."`
 	RequestHeaders  *Headers    `yaml:"request_headers" doc:"Changes of the request's headers, when it is forwarded."`
 	ResponseHeaders *Headers    `yaml:"response_headers" doc:"Changes of the answer's headers, also of lbd's own answers."`
+	Limit           []Limit     `yaml:"limit" single:"true" max:"16" doc:"How many requests that meet the conditions are let pass, by key; of several each counts in turn, until one refuses."`
+	Tarpit          *Tarpit     `yaml:"tarpit" doc:"Have requests wait."`
 	HSTS            *HSTS       `yaml:"hsts" doc:"Strict-Transport-Security for answers over TLS."`
 
 	Pool        conf.Name `yaml:"pool" doc:"Outcome: the pool that answers."`

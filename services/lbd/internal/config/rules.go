@@ -74,6 +74,7 @@ func (t *Route) rule() rule.Rule {
 	out := rule.Rule{
 		Name: t.Name, Match: t.Match.match(), Tags: texts(t.Tag), RequestHeaders: t.RequestHeaders.edits(), ResponseHeaders: t.ResponseHeaders.edits(),
 		HSTS: t.HSTS.value(), Pool: string(t.Pool), Strip: t.StripPrefix, Deny: t.Deny, Drop: t.Drop,
+		Limits: limitsOf(t.Limit), Tarpit: t.Tarpit.wait(),
 	}
 	for i := range t.Not {
 		out.Not = append(out.Not, t.Not[i].match())

@@ -210,7 +210,9 @@ func (p *parser) known() []string {
 	return append(out, "$(header.NAME)", "$(cookie.NAME)", "$(arg.NAME)")
 }
 
-// isToken reports whether s is a token (RFC 9110 section 5.6.2).
+// IsToken reports whether s is a token (RFC 9110 section 5.6.2), as names of headers are.
+func IsToken(s string) bool { return isToken(s) }
+
 func isToken(s string) bool {
 	for i := range len(s) {
 		c := s[i]
