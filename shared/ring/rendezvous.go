@@ -26,7 +26,7 @@ func NewRendezvous(backends []Backend) (*Rendezvous, error) {
 	}
 	r := &Rendezvous{backends: sorted, hashes: make([]uint64, len(sorted))}
 	for i, b := range sorted {
-		r.hashes[i] = Hash([]byte(b.Name), seedNode)
+		r.hashes[i] = Node(b.Name)
 	}
 	return r, nil
 }
@@ -37,7 +37,7 @@ func (r *Rendezvous) Backends() []Backend { return r.backends }
 // Pick returns the index in Backends of the backend for a key.
 func (r *Rendezvous) Pick(key uint64) int {
 	best, least := 0, math.Inf(1)
-	key = mix(key)
+	key = Key(key)
 	for i := range r.backends {
 		if t := r.arrival(i, key); t < least {
 			best, least = i, t
@@ -55,7 +55,7 @@ func (r *Rendezvous) PickN(dst []int, key uint64, n int) []int {
 	}
 	var few [9]candidate
 	best := few[:0]
-	key = mix(key)
+	key = Key(key)
 	for i := range r.backends {
 		c := candidate{i, r.arrival(i, key)}
 		if math.IsInf(c.arrival, 1) || len(best) == n && c.arrival >= best[n-1].arrival {
@@ -80,15 +80,32 @@ func compareCandidates(a, b candidate) int {
 	return cmp.Or(cmp.Compare(a.arrival, b.arrival), cmp.Compare(a.index, b.index))
 }
 
-// arrival returns -ln(h)/w, an exponential variate of rate w: the least of them is backend i's with the probability of
-// its share of the weights. Weight 0 never arrives. The key is mixed already.
+// arrival is that of backend i for a key that is mixed already. Weight 0 never arrives.
 func (r *Rendezvous) arrival(i int, key uint64) float64 {
 	w := r.backends[i].Weight
 	if w == 0 {
 		return math.Inf(1)
 	}
-	h := mix(r.hashes[i] ^ key)
-	return -ln((float64(h>>12)+0.5)/(1<<52)) / float64(w)
+	return Arrival(Draw(r.hashes[i], key), w)
+}
+
+// Node, Key, Draw and Arrival are what a Rendezvous is made of, for those who choose among candidates that change from one
+// pick to the next: the one that arrives first is Pick's. Of two of the same weight that is the one that drew the higher number, which
+// saves the logarithms.
+
+// Node returns the hash of a backend's name.
+func Node(name string) uint64 { return Hash([]byte(name), seedNode) }
+
+// Key mixes a key, once for all its draws.
+func Key(key uint64) uint64 { return mix(key) }
+
+// Draw returns the number that a node draws for a mixed key.
+func Draw(node, key uint64) uint64 { return mix(node ^ key) }
+
+// Arrival returns -ln(h)/w, h being the draw as a number in (0, 1): an exponential variate of rate w, so that the least of them is a
+// node's with the probability of its share of the weights. The weight is above 0.
+func Arrival(draw uint64, weight int) float64 {
+	return -ln((float64(draw>>12)+0.5)/(1<<52)) / float64(weight)
 }
 
 // ln is the natural logarithm of a normal number above 0, to about 14 digits, by operations that IEEE 754 defines to
