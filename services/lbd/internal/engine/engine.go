@@ -49,7 +49,7 @@ func New(o Options, site Site) (*Engine, error) {
 	e := &Engine{o: o, site: site, empty: make(chan struct{}, 1)}
 	e.idle.all = map[idleKey][]*member{}
 	e.SetLimit(o.Clients)
-	for range max(o.Workers, 1) {
+	for i := range max(o.Workers, 1) {
 		l, err := loop.New()
 		if err != nil {
 			for _, w := range e.workers {
@@ -61,7 +61,7 @@ func New(o Options, site Site) (*Engine, error) {
 			l.Panicked = e.panicked
 		}
 		e.workers = append(e.workers, &worker{
-			e: e, loop: l, began: time.Now(), clients: map[*client]struct{}{}, hellos: map[*hello]struct{}{},
+			e: e, number: i, loop: l, began: time.Now(), clients: map[*client]struct{}{}, hellos: map[*hello]struct{}{},
 			tls: tlsconn.NewEnv(cmp.Or(o.Handshakes, 1000)),
 		})
 	}

@@ -44,7 +44,9 @@ type exchange struct {
 	toClient []byte // the head
 	content  []byte // of our own answer
 
-	start     time.Duration
+	began     time.Duration // to read the request's head
+	start     time.Duration // its head is there
+	asked     time.Duration // the member for a connection
 	until     time.Duration // the answer's head is waited for
 	tryUntil  time.Duration // likewise, in this try
 	timing    bool          // the head's deadline is set
@@ -62,7 +64,7 @@ func (x *exchange) reset() {
 		w: x.w, c: x.c, in: x.in, body: x.body, out: x.out, req: x.req, res: x.res,
 		up: flow{trailer: x.up.trailer, body: x.up.body}, down: flow{trailer: x.down.trailer, body: x.down.body},
 		tried: x.tried[:0], probe: x.probe, plan: Plan{Scratch: x.plan.Scratch}, toMember: x.toMember[:0], toClient: x.toClient[:0],
-		content: x.content[:0],
+		content: x.content[:0], began: x.w.loop.Now(),
 	}
 	x.req.Reset()
 	x.res.Reset()
@@ -103,13 +105,24 @@ func (x *exchange) step(budget *int) bool {
 // head returns the bytes of the request's head.
 func (x *exchange) head() []byte { return x.in.b[x.in.r : x.in.r+x.req.Len] }
 
-// decide asks the site what is to be done.
-func (x *exchange) decide() {
+// arrived begins the record of a request whose head is in the bytes b.
+func (x *exchange) arrived(b []byte) {
 	x.start = x.w.loop.Now()
 	x.w.e.counts.requests.Add(1)
-	x.rec = Record{Request: Request{Head: &x.req, Bytes: x.head(), Peer: x.c.from().peer, TLS: x.c.from().tls}, Start: x.w.now()}
+	from := x.c.from()
+	x.rec = Record{
+		Request: Request{Head: &x.req, Bytes: b, Peer: from.peer, TLS: from.tls}, Start: x.w.now(), Worker: x.w.number,
+		Timing: Timing{Handshake: from.handshake, Read: x.start - x.began},
+	}
+	from.handshake = 0
+}
+
+// decide asks the site what is to be done.
+func (x *exchange) decide() {
+	x.arrived(x.head())
 	x.last = x.req.Close || x.w.closing
 	x.w.e.site.Decide(&x.rec.Request, &x.plan)
+	x.rec.Mark = x.plan.Mark
 	x.takeBody()
 	switch {
 	case x.plan.Drop:
@@ -138,6 +151,7 @@ func (x *exchange) wait(budget *int) bool {
 			return true
 		}
 		x.connected = true
+		x.rec.Connect = x.w.loop.Now() - x.asked
 		x.w.loop.SetDeadline(x.m.timer(), x.tryUntil)
 	}
 	if len(x.toClient) > 0 && !x.sendInterim() {

@@ -3,6 +3,7 @@ package engine
 import (
 	"crypto/tls"
 	"net/netip"
+	"time"
 
 	"github.com/everup/everup/services/lbd/internal/http1"
 	"github.com/everup/everup/services/lbd/internal/loop"
@@ -35,6 +36,8 @@ type origin struct {
 	peer  netip.AddrPort
 	local netip.AddrPort       // where the client connected to, from a PROXY header; not valid: the connection says
 	tls   *tls.ConnectionState // nil: plain
+
+	handshake time.Duration // what the handshake took; 0 once a request has told of it
 }
 
 // front is a request's client side: a connection of HTTP/1.1, or a stream of one of HTTP/2.

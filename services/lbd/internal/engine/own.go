@@ -9,9 +9,8 @@ import (
 
 // malformed refuses a request whose head cannot be taken. There is nothing to decide about it, and no next one.
 func (x *exchange) malformed(why http1.Refusal) {
-	x.start = x.w.loop.Now()
-	x.w.e.counts.requests.Add(1)
-	x.rec = Record{Request: Request{Head: &x.req, Bytes: x.in.bytes(), Peer: x.c.from().peer, TLS: x.c.from().tls}, Start: x.w.now(), Refusal: why}
+	x.arrived(x.in.bytes())
+	x.rec.Refusal = why
 	x.req.Len = x.in.w - x.in.r
 	x.last = true
 	x.plan.Write = x.w.e.o.Header

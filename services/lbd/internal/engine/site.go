@@ -70,6 +70,8 @@ type Plan struct {
 	Write  time.Duration // longest wait for the client to take bytes
 	Tunnel time.Duration // longest silence after an upgrade
 
+	// Mark is the Site's own and comes back in the Record.
+	Mark any
 	// Scratch is the Site's own, kept from one request to the next of another client's, so that deciding needs no memory.
 	Scratch any
 }
@@ -126,8 +128,20 @@ type Record struct {
 	Pool     string
 	Member   string // the last one tried
 	Retries  int
-	Head     time.Duration // until the answer's head; 0: there was none
-	Duration time.Duration
-	Reason   Reason
-	Refusal  http1.Refusal // of a request that is malformed
+	Timing
+	Reason  Reason
+	Refusal http1.Refusal // of a request that is malformed
+	Mark    any           // the Plan's; nil where nothing was decided
+	Worker  int           // whose thread it is, from 0 to Engine.Workers, exclusive
+}
+
+// Timing is how long the phases of a request took, to the turns of the loop. One that did not happen took 0.
+type Timing struct {
+	Handshake time.Duration // from the connection's beginning until TLS was agreed on; of its first request only
+	Read      time.Duration // from the first byte of the request's head to the last
+	Gather    time.Duration // from the head until what is wanted of the content before a member is asked had come
+	Queue     time.Duration // waiting for a place at a member
+	Connect   time.Duration // of the last try; 0 where a connection was there
+	Head      time.Duration // from the request's head until the answer's; 0: there was none
+	Duration  time.Duration // from the request's head until the end of all
 }

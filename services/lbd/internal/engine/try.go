@@ -24,6 +24,7 @@ func (x *exchange) try() {
 	x.rec.Member = choice.Member
 	if len(x.tried) == 0 {
 		x.ready = x.body.w
+		x.rec.Gather = x.w.loop.Now() - x.start - x.rec.Queue
 	}
 	x.ask(!idempotent(x.req.Method.In(x.head())))
 }
@@ -31,6 +32,7 @@ func (x *exchange) try() {
 // ask sends the request to the member that was chosen.
 func (x *exchange) ask(fresh bool) {
 	x.phase = waiting
+	x.asked, x.rec.Connect = x.w.loop.Now(), 0
 	m, err := x.w.reach(x, fresh)
 	if err != nil {
 		x.failed(failure{503, whyUnopened(err), true, true})

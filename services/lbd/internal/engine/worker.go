@@ -12,6 +12,7 @@ import (
 // worker is one loop with its connections.
 type worker struct {
 	e         *Engine
+	number    int
 	loop      *loop.Loop
 	buffers   buffers
 	spare     []*exchange
