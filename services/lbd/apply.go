@@ -41,8 +41,6 @@ func needsRestart(a, b *Config) string {
 		return "timeouts.header"
 	case a.Timeouts.Idle != b.Timeouts.Idle:
 		return "timeouts.idle"
-	case a.AccessLog != b.AccessLog:
-		return "access_log"
 	}
 	return ""
 }
@@ -60,6 +58,10 @@ func (s *Service) apply(c *Config, vips func(vip.Config) error) error {
 	if err != nil {
 		return err
 	}
+	logs, err := s.log.Prepare(logSpecs(c, s.env.Node))
+	if err != nil {
+		return err
+	}
 	listeners, fresh, err := s.listen(c)
 	if err == nil && vips != nil {
 		s.foretell(c)
@@ -67,12 +69,14 @@ func (s *Service) apply(c *Config, vips func(vip.Config) error) error {
 	}
 	if err != nil {
 		closeAll(fresh)
+		s.log.Discard(logs)
 		return err
 	}
 	s.mu.Lock()
 	if s.draining {
 		s.mu.Unlock()
 		closeAll(fresh)
+		s.log.Discard(logs)
 		return fault.New(fault.Unavailable, "lbd: reload: the daemon stops")
 	}
 	gone := s.configurePoolsLocked(c, checkers)
@@ -81,6 +85,7 @@ func (s *Service) apply(c *Config, vips func(vip.Config) error) error {
 	goneListeners := s.swapListenersLocked(listeners, fresh)
 	s.mu.Unlock()
 	s.engine.SetLimit(c.Connections)
+	s.log.Use(logs)
 	closeAll(goneListeners)
 	for _, p := range gone {
 		p.Close()
@@ -88,6 +93,7 @@ func (s *Service) apply(c *Config, vips func(vip.Config) error) error {
 	}
 	s.announce(listeners)
 	s.refreshHealth()
+	s.forgetTraffic()
 	return nil
 }
 
@@ -150,8 +156,13 @@ func (s *Service) liveLocked(c *Config, table *rule.Table) *live {
 		table: table, trusted: c.Proxies(), reasonHeader: c.ReasonHeader,
 		read: c.Timeouts.Read.Std(), write: c.Timeouts.Write.Std(), tunnel: c.Timeouts.Tunnel.Std(),
 	}
+	l.noRoute = way{cell: s.counters.traffic.Route("")}
+	for i := range c.Routes {
+		name := nameOf(c.Routes[i].Name, i)
+		l.routes = append(l.routes, way{name, s.counters.traffic.Route(name)})
+	}
 	for _, name := range c.PoolNames() {
-		l.groups = append(l.groups, &group{s.pools[conf.Name(name)]})
+		l.groups = append(l.groups, &group{s.pools[conf.Name(name)], s.counters.traffic.Pool(name)})
 	}
 	return l
 }

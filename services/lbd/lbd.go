@@ -12,7 +12,6 @@ package lbd
 import (
 	"context"
 	"errors"
-	"io"
 	"os"
 	"runtime"
 	"runtime/debug"
@@ -30,7 +29,6 @@ import (
 	"github.com/everup/everup/shared/health"
 	"github.com/everup/everup/shared/probe"
 	"github.com/everup/everup/shared/state"
-	"github.com/everup/everup/shared/syslog"
 	"github.com/everup/everup/shared/vip"
 )
 
@@ -55,7 +53,7 @@ type Service struct {
 	backends  *pool.Backends
 	overrides *state.Overrides
 	log       *accesslog.Log
-	counters  counters
+	counters  *counters
 	vips      *vip.Manager
 	checked   *health.Item  // gates readiness until the first checks are done
 	look      chan struct{} // something changed that refresh should see
@@ -91,12 +89,13 @@ func New(c *Config, env *daemon.Env) (*Service, error) {
 		return nil, err
 	}
 	s.runner = probe.NewRunner(probe.RunnerOptions{Metrics: env.Metrics})
-	s.site = &site{done: s.done, told: s.counters.retry, logs: c.AccessLog != config.AccessLog{}}
+	s.counters = newCounters()
+	s.log = accesslog.New(accesslog.Env{Node: env.Node, Stdout: os.Stdout, Metrics: env.Metrics, Health: env.Health})
+	s.site = &site{told: s.counters.retry, log: s.log, counters: s.counters}
 	if s.engine, err = engine.New(s.engineOptions(c), s.site); err != nil {
 		return nil, err
 	}
 	s.counters.register(env.Metrics, s)
-	s.log = newAccessLog(c.AccessLog, env)
 	s.checked = env.Health.Item("lbd.pools.unchecked", health.Options{
 		Title: "members were not checked yet", Gates: true, Pending: true,
 	})
@@ -123,25 +122,10 @@ func (s *Service) engineOptions(c *Config) engine.Options {
 	}
 }
 
-func newAccessLog(c config.AccessLog, env *daemon.Env) *accesslog.Log {
-	var sender *syslog.Sender
-	if c.Syslog != "" {
-		sender = syslog.NewSender(string(c.Syslog), syslog.Env{Metrics: env.Metrics, Health: env.Health})
-	}
-	var out io.Writer
-	if c.Stdout {
-		out = os.Stdout
-	}
-	return accesslog.New(env.Node, sender, out, env.Metrics)
-}
-
 // Run serves until ctx ends.
 func (s *Service) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	logged, endLog := context.WithCancel(context.Background()) // the log outlives the requests
-	defer endLog()
-	wg.Go(func() { s.log.Run(logged) })
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	defer s.end()
@@ -185,6 +169,7 @@ func (s *Service) end() {
 	}
 	s.runner.Close()
 	s.backends.Close()
+	s.log.Close() // it outlives the requests
 }
 
 // drainPause is how long clients that keep their connection may still send a request on it, to be told then that it closes.

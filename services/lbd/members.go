@@ -134,6 +134,7 @@ func (s *Service) refresh() {
 	}
 	s.mu.Unlock()
 	s.refreshHealth()
+	s.forgetTraffic()
 }
 
 // event is told what happened in a pool.

@@ -10,12 +10,15 @@ import (
 	"github.com/everup/everup/services/lbd/internal/http1"
 	"github.com/everup/everup/services/lbd/internal/pool"
 	"github.com/everup/everup/services/lbd/internal/rule"
+	"github.com/everup/everup/services/lbd/internal/traffic"
 )
 
 // live is what the configuration in force says. It is not changed once it is in use.
 type live struct {
 	table        *rule.Table
 	groups       []*group // by rule.Verdict.PoolAt
+	routes       []way    // by rule.Verdict.Rule
+	noRoute      way
 	trusted      rule.Proxies
 	reasonHeader bool
 	read         time.Duration // longest wait for the next bytes of a request's body
@@ -25,10 +28,16 @@ type live struct {
 
 // site decides for the engine. Its methods run on the engine's threads.
 type site struct {
-	live atomic.Pointer[live] // set before the first request
-	done func(*accesslog.Entry)
-	told func(pool, why string)
-	logs bool // entries are written out: they need all texts
+	live     atomic.Pointer[live] // set before the first request
+	told     func(pool, why string)
+	log      *accesslog.Log
+	counters *counters
+}
+
+// way is a route as requests are counted by it.
+type way struct {
+	name string
+	cell *traffic.Cell
 }
 
 // Reasons that are the site's own, beside the names of rule.Kind and rule.Refusal.
@@ -37,32 +46,48 @@ const (
 	reasonNoRoute = "no-route"
 )
 
-// scratch is what deciding uses, kept in engine.Plan.
+// scratch is what deciding uses, kept in engine.Plan; what it is marked with.
 type scratch struct {
 	request rule.HTTP1
 	facts   rule.Facts
 	verdict rule.Verdict
+	way     *way
+	group   *group // nil: it is not forwarded
+	entry   accesslog.Entry
 }
 
 // Decide asks the rules.
 func (s *site) Decide(r *engine.Request, p *engine.Plan) {
 	l := s.live.Load()
 	p.Read, p.Write, p.Tunnel, p.Tell = l.read, l.write, l.tunnel, l.reasonHeader
-	if r.Head.Target.Form == http1.Authority {
-		p.Status, p.Reason = 405, reasonConnect
-		return
-	}
 	c, _ := p.Scratch.(*scratch)
 	if c == nil {
 		c = new(scratch)
 		p.Scratch = c
 	}
+	p.Mark, c.group = c, nil
 	c.request = rule.HTTP1{Head: r.Head, Bytes: r.Bytes}
 	peer := r.Peer.Addr().Unmap()
 	p.Trusted = l.trusted.Trusts(peer)
-	c.facts = rule.Facts{Client: l.trusted.Client(peer, &c.request), Secure: l.trusted.Secure(peer, false, &c.request), Random: rand.Uint64()}
-	l.table.Decide(&c.request, &c.facts, &c.verdict)
-	l.follow(&c.verdict, p)
+	c.facts = rule.Facts{Client: l.trusted.Client(peer, &c.request), Secure: l.trusted.Secure(peer, r.TLS != nil, &c.request), Random: rand.Uint64()}
+	if r.Head.Target.Form == http1.Authority {
+		p.Status, p.Reason = 405, reasonConnect
+		c.way = &l.noRoute
+	} else {
+		l.table.Decide(&c.request, &c.facts, &c.verdict)
+		l.follow(&c.verdict, p)
+		c.way = l.way(c.verdict.Rule)
+		c.group, _ = p.Pool.(*group)
+	}
+	c.way.cell.Begin(r.Worker)
+}
+
+// way returns the route that decided; rule is below 0 if none did.
+func (l *live) way(rule int) *way {
+	if rule < 0 {
+		return &l.noRoute
+	}
+	return &l.routes[rule]
 }
 
 // follow makes a plan of a verdict.
@@ -97,34 +122,46 @@ func (l *live) forward(g *group, v *rule.Verdict, p *engine.Plan) {
 
 // Done counts a request and logs it.
 func (s *site) Done(rec *engine.Record) {
-	e := accesslog.Entry{
-		Time: rec.Start, Status: rec.Status, Sent: rec.Sent, Received: rec.Received, Pool: rec.Pool, Member: rec.Member,
-		Retries: rec.Retries, Head: rec.Head, Duration: rec.Duration, Reason: string(rec.Reason),
+	c, _ := rec.Mark.(*scratch)
+	if c == nil { // it was malformed
+		c = &scratch{way: &s.live.Load().noRoute, facts: rule.Facts{Client: rec.Request.Peer.Addr().Unmap(), Secure: rec.Request.TLS != nil}}
+		c.way.cell.Begin(rec.Request.Worker)
 	}
-	if s.logs {
-		describe(&e, &rec.Request)
+	s.counters.done(c, rec)
+	if s.log.On() {
+		c.describe(rec)
+		s.log.Log(&c.entry)
 	}
-	s.done(&e)
+	c.entry = accesslog.Entry{} // nothing of the request is kept
 }
 
-// describe fills in what the request says of itself. Of one that is malformed that may be little.
-func describe(e *accesslog.Entry, r *engine.Request) {
-	h := r.Head
-	e.Client = r.Peer.Addr().Unmap().String()
-	e.Method, e.Target = string(r.Text(h.Method)), string(r.Text(h.Target.Raw))
-	e.Proto = "HTTP/1.1"
-	if h.Version == http1.HTTP10 {
-		e.Proto = "HTTP/1.0"
+// describe fills the entry in. What the request says of itself may be little if it is malformed.
+func (c *scratch) describe(rec *engine.Record) {
+	r := &rec.Request
+	c.entry = accesslog.Entry{
+		Time: rec.Start, Client: c.facts.Client, Peer: r.Peer.Addr().Unmap(), Head: r.Head, Bytes: r.Bytes, Proto: "HTTP/1.1", Secure: c.facts.Secure,
+		Host: r.Host(), Status: rec.Status, Sent: rec.Sent, Received: rec.Received, Route: c.way.name, Pool: rec.Pool, Member: rec.Member,
+		Retries: rec.Retries, Reason: string(rec.Reason), Broken: rec.Reason == engine.Truncated || rec.Reason == engine.Stopped,
+		Timing: accesslog.Timing{
+			Handshake: rec.Handshake, Read: rec.Read, Gather: rec.Gather, Queue: rec.Queue, Connect: rec.Connect, First: rec.Head, Duration: rec.Duration,
+		},
 	}
-	e.Host = string(r.Host())
-	e.Referer, e.Agent = string(h.Get(r.Bytes, http1.Referer)), string(h.Get(r.Bytes, http1.UserAgent))
+	if rec.Head > 0 {
+		c.entry.Send = rec.Duration - rec.Head
+	}
+	if r.Head.Version == http1.HTTP10 {
+		c.entry.Proto = "HTTP/1.0"
+	}
 }
 
 // Retried counts a further try.
 func (s *site) Retried(pool string, why engine.Reason) { s.told(pool, string(why)) }
 
 // group is a pool as the engine sees it.
-type group struct{ *pool.Pool }
+type group struct {
+	*pool.Pool
+	traffic *traffic.Pool
+}
 
 // Pick is engine.Pool's.
 func (g *group) Pick(now time.Time, tried []string) (engine.Choice, bool) {

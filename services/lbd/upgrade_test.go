@@ -194,8 +194,8 @@ func (t *tunnel) echo(text string) error {
 	return err
 }
 
-// traffic asks again and again on connections that are kept as long as lbd wants, until stop. It counts answers and failures.
-type traffic struct {
+// flood asks again and again on connections that are kept as long as lbd wants, until stop. It counts answers and failures.
+type flood struct {
 	wg       sync.WaitGroup
 	stop     chan struct{}
 	answered atomic.Int64
@@ -203,8 +203,8 @@ type traffic struct {
 	failed   []error
 }
 
-func startTraffic(addr string, connections int) *traffic {
-	l := &traffic{stop: make(chan struct{})}
+func startTraffic(addr string, connections int) *flood {
+	l := &flood{stop: make(chan struct{})}
 	for range connections {
 		l.wg.Go(func() {
 			var c *tunnel
@@ -230,7 +230,7 @@ func startTraffic(addr string, connections int) *traffic {
 }
 
 // ask does one request; nobody tries it again. It returns the connection for the next one, nil if it ended.
-func (l *traffic) ask(addr string, c *tunnel) (*tunnel, error) {
+func (l *flood) ask(addr string, c *tunnel) (*tunnel, error) {
 	if c == nil {
 		conn, err := net.Dial("tcp", addr)
 		if err != nil {
@@ -259,7 +259,7 @@ func (l *traffic) ask(addr string, c *tunnel) (*tunnel, error) {
 }
 
 // more waits for so many answers more.
-func (l *traffic) more(t *testing.T, n int64) {
+func (l *flood) more(t *testing.T, n int64) {
 	t.Helper()
 	want := l.answered.Load() + n
 	labtest.Eventually(t, patience, "requests are answered", func() error {
@@ -270,7 +270,7 @@ func (l *traffic) more(t *testing.T, n int64) {
 	})
 }
 
-func (l *traffic) end(t *testing.T) {
+func (l *flood) end(t *testing.T) {
 	t.Helper()
 	close(l.stop)
 	l.wg.Wait()

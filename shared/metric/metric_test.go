@@ -56,6 +56,13 @@ func example() *Registry {
 		emit(1, "web", "down")
 		emit(9, "lost", "up")
 	})
+	r.CounterVecFunc("passed_total", "Passed.", 1, []string{"pool"}, func(emit func(uint64, ...string)) {
+		emit(7, "web")
+		emit(9, "lost")
+	})
+	r.HistogramVecFunc("took_seconds", "Took.", []float64{1, 2}, 2, []string{"pool"}, func(emit func([]uint64, float64, ...string)) {
+		emit([]uint64{1, 0, 2}, 9.5, "web")
+	})
 	return r
 }
 
@@ -81,7 +88,10 @@ everup_lbd_members{pool="web",state="down"} 1
 everup_lbd_members{pool="web",state="up"} 2
 # HELP everup_lbd_metric_overflow_total Uses of a label combination that did not fit and counted as "other".
 # TYPE everup_lbd_metric_overflow_total counter
-everup_lbd_metric_overflow_total 3
+everup_lbd_metric_overflow_total 4
+# HELP everup_lbd_passed_total Passed.
+# TYPE everup_lbd_passed_total counter
+everup_lbd_passed_total{pool="web"} 7
 # HELP everup_lbd_requests_total Requests\nand a \\ "quote".
 # TYPE everup_lbd_requests_total counter
 everup_lbd_requests_total 3
@@ -94,6 +104,13 @@ everup_lbd_size_bytes_count{pool="web"} 1
 # HELP everup_lbd_temperature_celsius Cold.
 # TYPE everup_lbd_temperature_celsius gauge
 everup_lbd_temperature_celsius -1.5
+# HELP everup_lbd_took_seconds Took.
+# TYPE everup_lbd_took_seconds histogram
+everup_lbd_took_seconds_bucket{pool="web",le="1"} 1
+everup_lbd_took_seconds_bucket{pool="web",le="2"} 1
+everup_lbd_took_seconds_bucket{pool="web",le="+Inf"} 3
+everup_lbd_took_seconds_sum{pool="web"} 9.5
+everup_lbd_took_seconds_count{pool="web"} 3
 # HELP everup_lbd_up_ratio A func.
 # TYPE everup_lbd_up_ratio gauge
 everup_lbd_up_ratio +Inf

@@ -80,10 +80,46 @@ func (r *Registry) vec(k kind, name, help string, max int, labelNames []string) 
 // GaugeVecFunc registers a family of gauges whose combinations each tells at a scrape: for what is counted elsewhere
 // already (the members of a pool). Values beyond max combinations, and doubled ones, are left out. f must not block.
 func (r *Registry) GaugeVecFunc(name, help string, max int, labelNames []string, each func(emit func(v float64, values ...string))) {
-	v := r.vec(kindGauge, name, help, max, labelNames)
+	r.vecFunc(kindGauge, name, help, max, labelNames, func(emit func(sample, ...string)) {
+		each(func(value float64, values ...string) {
+			g := new(Gauge)
+			g.Set(value)
+			emit(g, values...)
+		})
+	})
+}
+
+// CounterVecFunc is GaugeVecFunc for counters. A value must not go down while its combination is told.
+func (r *Registry) CounterVecFunc(name, help string, max int, labelNames []string, each func(emit func(v uint64, values ...string))) {
+	r.vecFunc(kindCounter, name, help, max, labelNames, func(emit func(sample, ...string)) {
+		each(func(value uint64, values ...string) {
+			c := new(Counter)
+			c.Add(value)
+			emit(c, values...)
+		})
+	})
+}
+
+// HistogramVecFunc is GaugeVecFunc for histograms: counts are the observations in each bucket alone, one more than bounds, as for
+// HistogramFunc. They are kept.
+func (r *Registry) HistogramVecFunc(name, help string, bounds []float64, max int, labelNames []string, each func(emit func(counts []uint64, sum float64, values ...string))) {
+	checkBounds(bounds)
+	r.vecFunc(kindHistogram, name, help, max, labelNames, func(emit func(sample, ...string)) {
+		each(func(counts []uint64, sum float64, values ...string) {
+			if len(counts) != len(bounds)+1 {
+				panic(fmt.Sprintf("BUG: metric: %s has %d bounds, got %d counts", name, len(bounds), len(counts)))
+			}
+			emit(&histogramFunc{bounds, func(into []uint64) float64 { copy(into, counts); return sum }}, values...)
+		})
+	})
+}
+
+// vecFunc registers a family that is made anew for each scrape.
+func (r *Registry) vecFunc(k kind, name, help string, max int, labelNames []string, each func(emit func(v sample, values ...string))) {
+	v := r.vec(k, name, help, max, labelNames)
 	r.BeforeWrite(func() {
 		fresh := make(map[string]*series)
-		each(func(value float64, values ...string) {
+		each(func(value sample, values ...string) {
 			if len(values) != len(labelNames) {
 				panic(fmt.Sprintf("BUG: metric: %s has %d labels, got %d values", v.f.name, len(labelNames), len(values)))
 			}
@@ -93,9 +129,7 @@ func (r *Registry) GaugeVecFunc(name, help string, max int, labelNames []string,
 				v.overflow.Inc()
 				return
 			}
-			g := new(Gauge)
-			g.Set(value)
-			fresh[key] = &series{values, g}
+			fresh[key] = &series{values, value}
 		})
 		v.f.mu.Lock()
 		v.f.series = fresh

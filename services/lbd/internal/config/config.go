@@ -23,7 +23,7 @@ type Config struct {
 	DoS          *DoS                `yaml:"dos" doc:"Which clients ask too much; absent means that nobody is suspect."`
 	Sources      Sources             `yaml:"sources" doc:"What one client may have open."`
 	Tarpits      int                 `yaml:"tarpits" default:"1000" min:"0" max:"100000" doc:"Requests at once that wait by tarpit; further ones do not wait."`
-	AccessLog    AccessLog           `yaml:"access_log" doc:"One line per request."`
+	AccessLog    []AccessLog         `yaml:"access_log" single:"true" max:"8" doc:"One line per request: a section, or a list of several logs."`
 	VIPs         vip.Config          `yaml:"vips" max:"64" doc:"Virtual addresses that this daemon offers together with others. One whose track names no value gets {value: backends, weight: -100}: it goes to a host that reaches a backend."`
 }
 
@@ -71,12 +71,6 @@ type Retries struct {
 	Max     int           `yaml:"max" default:"2" min:"0" max:"10" doc:"Further tries of a request, each on another member where there is one."`
 	PerTry  conf.Duration `yaml:"per_try_timeout" default:"0" max:"1d" doc:"Longest wait for the head of the answer in one try; 0 means only the pool's timeout."`
 	Percent int           `yaml:"budget" default:"20" min:"0" max:"100" doc:"Retries in per cent of the requests of the last 10 s; 10 per second are always allowed."`
-}
-
-// AccessLog is the section `access_log`.
-type AccessLog struct {
-	Syslog conf.Addr `yaml:"syslog" doc:"host:port of a syslog server (RFC 5424 by TCP with octet counting, such as logd). Changes with a restart."`
-	Stdout bool      `yaml:"stdout" default:"false" doc:"Write the lines to standard output. Changes with a restart."`
 }
 
 // Of returns the part of c that all daemons share.

@@ -19,11 +19,6 @@ func (c *Config) Validate(r *conf.Report) {
 	_, problems := rule.Compile(c.rules(), names)
 	tell(r.At("routes"), problems)
 	c.validateDoS(r.At("routes"))
-	if a := c.AccessLog.Syslog; a != "" {
-		if host, port, ok := a.HostPort(); !ok || host == "" || port == 0 {
-			r.At("access_log").At("syslog").Errorf("%q is not host:port", a)
-		}
-	}
 }
 
 // Validate checks members against each other and times against each other.

@@ -164,7 +164,8 @@ func (h *hello) secured() bool {
 		return false
 	}
 	h.origin.tls = h.tls.State()
-	h.w.e.tell(&Begun{Peer: h.origin.peer, TLS: h.origin.tls, Took: time.Since(h.w.began) - h.began, Session: true})
+	h.origin.handshake = time.Since(h.w.began) - h.began
+	h.w.e.tell(&Begun{Peer: h.origin.peer, TLS: h.origin.tls, Took: h.origin.handshake, Session: true})
 	return true
 }
 

@@ -25,6 +25,8 @@ type Request struct {
 	Bytes []byte // what Head's texts are places in
 	Peer  netip.AddrPort
 	TLS   *tls.ConnectionState // nil: plain
+
+	Worker int // whose thread it is, from 0 to Engine.Workers, exclusive
 }
 
 // Text returns a text of the head.
@@ -132,7 +134,6 @@ type Record struct {
 	Reason  Reason
 	Refusal http1.Refusal // of a request that is malformed
 	Mark    any           // the Plan's; nil where nothing was decided
-	Worker  int           // whose thread it is, from 0 to Engine.Workers, exclusive
 }
 
 // Timing is how long the phases of a request took, to the turns of the loop. One that did not happen took 0.

@@ -236,6 +236,17 @@ func (p *Pool) State(id ID) probe.State {
 	return p.core.State(id)
 }
 
+// Names returns the members, in no order.
+func (p *Pool) Names() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	out := make([]string, 0, len(p.backends))
+	for id := range p.backends {
+		out = append(out, string(id))
+	}
+	return out
+}
+
 // Has reports whether id is a member.
 func (p *Pool) Has(id ID) bool {
 	p.mu.Lock()

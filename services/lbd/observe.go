@@ -1,0 +1,29 @@
+package lbd
+
+import (
+	"github.com/everup/everup/services/lbd/internal/accesslog"
+	"github.com/everup/everup/services/lbd/internal/traffic"
+)
+
+// logSpecs are the access logs.
+func logSpecs(c *Config, node string) (out []accesslog.Spec) {
+	for i := range c.AccessLog {
+		out = append(out, c.AccessLog[i].Spec(node))
+	}
+	return out
+}
+
+// forgetTraffic takes what is gone out of the counters.
+func (s *Service) forgetTraffic() {
+	s.mu.Lock()
+	routes := make([]string, 0, len(s.cfg.Routes))
+	for i := range s.cfg.Routes {
+		routes = append(routes, nameOf(s.cfg.Routes[i].Name, i))
+	}
+	s.mu.Unlock()
+	pools := map[string][]string{traffic.None: nil}
+	for _, p := range s.poolList() {
+		pools[p.Name()] = p.Names()
+	}
+	s.counters.traffic.Keep(routes, pools)
+}
