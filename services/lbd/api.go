@@ -39,6 +39,8 @@ func (s *Service) changes() map[string]func(Change, string) error {
 func (s *Service) api() error {
 	s.env.Admin.Handle("GET /v1/pools", "The pools, their members, and what is overridden.",
 		func(context.Context, *admin.Request) (any, error) { return s.Pools(), nil })
+	s.env.Admin.Handle("GET /v1/traffic", "What passed so far, by route, pool and member.",
+		func(context.Context, *admin.Request) (any, error) { return s.Traffic(), nil })
 	docs := map[string]string{
 		"drain":   "Give a member no new requests (reason, for).",
 		"undrain": "Let a drained member serve again.",

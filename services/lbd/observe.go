@@ -1,6 +1,8 @@
 package lbd
 
 import (
+	"time"
+
 	"github.com/everup/everup/services/lbd/internal/accesslog"
 	"github.com/everup/everup/services/lbd/internal/traffic"
 )
@@ -26,4 +28,23 @@ func (s *Service) forgetTraffic() {
 		pools[p.Name()] = p.Names()
 	}
 	s.counters.traffic.Keep(routes, pools)
+}
+
+// Traffic returns what was counted so far. What is under way at members is what their pools know of.
+func (s *Service) Traffic() *traffic.Snapshot {
+	t := s.counters.traffic.Read(time.Now())
+	active := map[string]map[string]int64{}
+	for _, p := range s.poolStatus() {
+		active[p.Name] = map[string]int64{}
+		for _, m := range p.Members {
+			active[p.Name][string(m.ID)] = int64(m.Active)
+		}
+	}
+	for i := range t.Pools {
+		p := &t.Pools[i]
+		for k := range p.Members {
+			p.Members[k].InFlight = active[p.Name][p.Members[k].Name]
+		}
+	}
+	return t
 }
