@@ -2,6 +2,7 @@
 package conformance
 
 import (
+	"bufio"
 	"fmt"
 	"io"
 	"net"
@@ -24,7 +25,6 @@ type recorder struct {
 	addr string
 	mu   sync.Mutex
 	got  strings.Builder
-	open sync.WaitGroup
 }
 
 func startRecorder(t *testing.T) *recorder {
@@ -41,8 +41,7 @@ func startRecorder(t *testing.T) *recorder {
 			if err != nil {
 				return
 			}
-			r.open.Add(1)
-			wg.Go(func() { defer r.open.Done(); r.serve(c) })
+			wg.Go(func() { r.serve(c) })
 		}
 	})
 	t.Cleanup(func() { l.Close(); wg.Wait() })
@@ -91,7 +90,7 @@ func whole(s string) bool {
 	return len(body) >= n
 }
 
-// take returns what came since the last time, once the connections have ended.
+// take returns what came since the last time.
 func (r *recorder) take() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -117,33 +116,45 @@ type verdict struct {
 func (v verdict) taken() bool { return v.forwarded != "" }
 
 func (v verdict) String() string {
-	word := "refused"
 	if v.taken() {
-		word = "forwarded"
+		return "forwards"
 	}
-	if v.status == "" {
-		return word + " -"
-	}
-	return word + " " + v.status
+	return "refuses"
 }
 
-// ask sends bytes, ends the sending side and returns what came of it.
-func (p *peer) ask(t *testing.T, sent string) verdict {
-	t.Helper()
+// ask sends bytes and returns what came of it: the peers give up after halfTime on who owes them something.
+func (p *peer) ask(sent string) (verdict, error) {
 	c, err := net.Dial("tcp", p.addr)
 	if err != nil {
-		t.Fatal(err)
+		return verdict{}, err
 	}
 	defer c.Close()
 	c.SetDeadline(time.Now().Add(patience))
 	io.WriteString(c, sent) // it may be refused before all is sent
-	c.(*net.TCPConn).CloseWrite()
-	answer, _ := io.ReadAll(c) // a reset ends it too
-	v := verdict{forwarded: p.rec.take()}
-	if len(answer) > 12 && strings.HasPrefix(string(answer), "HTTP/1.") {
-		v.status = string(answer[9:12])
+	status := finalStatus(bufio.NewReader(c))
+	return verdict{status: status, forwarded: p.rec.take()}, nil
+}
+
+// halfTime is how long the peers wait for a head or a body that does not come.
+const halfTime = "250ms"
+
+// finalStatus reads the status of an answer that is not interim, "" if there is none.
+func finalStatus(in *bufio.Reader) string {
+	for {
+		line, err := in.ReadString('\n')
+		if err != nil || !strings.HasPrefix(line, "HTTP/1.") || len(line) < 12 {
+			return ""
+		}
+		status := line[9:12]
+		for line != "\r\n" {
+			if line, err = in.ReadString('\n'); err != nil {
+				return ""
+			}
+		}
+		if status[0] != '1' {
+			return status
+		}
 	}
-	return v
 }
 
 // run starts a proxy and waits until it accepts connections.
@@ -200,10 +211,10 @@ func startNginx(t *testing.T) *peer {
 pid %[1]s/pid; error_log %[1]s/error.log;
 events { worker_connections 256; }
 http {
-  access_log off; client_body_temp_path %[1]s/body; proxy_temp_path %[1]s/proxy; proxy_request_buffering off; proxy_ignore_client_abort on; proxy_http_version 1.1;
+  access_log off; client_body_temp_path %[1]s/body; proxy_temp_path %[1]s/proxy; proxy_request_buffering off; client_header_timeout %[4]s; client_body_timeout %[4]s; proxy_http_version 1.1;
   server { listen %[2]s; location / { proxy_pass http://%[3]s; proxy_set_header Host $host; } }
 }
-`, dir, addr, rec.addr))
+`, dir, addr, rec.addr, halfTime))
 	run(t, addr, "nginx", "-c", file)
 	return &peer{"nginx", addr, rec}
 }
@@ -218,14 +229,14 @@ defaults
   mode http
   retries 0
   timeout connect 1s
-  timeout client 10s
+  timeout client %[3]s
   timeout server 10s
 frontend f
-  bind %s
+  bind %[1]s
   default_backend b
 backend b
-  server s %s
-`, addr, rec.addr))
+  server s %[2]s
+`, addr, rec.addr, halfTime))
 	run(t, addr, "haproxy", "-db", "-f", file)
 	return &peer{"haproxy", addr, rec}
 }

@@ -1,11 +1,13 @@
 package conformance
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/everup/everup/shared/labtest"
@@ -66,7 +68,8 @@ func TestSmugglingDifferential(t *testing.T) {
 	fmt.Fprintf(&golden, "%s; %s\n", version(t, "nginx", "-v"), version(t, "haproxy", "-v"))
 	refused, known := 0, laxer()
 	for _, s := range corpus(t) {
-		ours, a, b := lbd.ask(t, s.sent), nginx.ask(t, s.sent), haproxy.ask(t, s.sent)
+		got := askAll(t, s.sent, lbd, nginx, haproxy)
+		ours, a, b := got[0], got[1], got[2]
 		if !ours.taken() {
 			refused++
 		}
@@ -77,13 +80,29 @@ func TestSmugglingDifferential(t *testing.T) {
 			t.Errorf("%s: %q reaches the member as %q", s.about, s.sent, ours.forwarded)
 		}
 		if !ours.taken() && (a.taken() || b.taken()) {
-			fmt.Fprintf(&golden, "%s: lbd %s (%s), nginx %s, HAProxy %s\n", s.about, ours, s.want, a, b)
+			fmt.Fprintf(&golden, "%s: lbd answers %s (%s), nginx %s, HAProxy %s\n", s.about, ours.status, s.want, a, b)
 		}
 	}
 	if refused < 150 {
 		t.Errorf("only %d requests are refused", refused)
 	}
 	labtest.Golden(t, "differences", golden.String())
+}
+
+// askAll asks all at once.
+func askAll(t *testing.T, sent string, peers ...*peer) []verdict {
+	t.Helper()
+	out := make([]verdict, len(peers))
+	errs := make([]error, len(peers))
+	var wg sync.WaitGroup
+	for i, p := range peers {
+		wg.Go(func() { out[i], errs[i] = p.ask(sent) })
+	}
+	wg.Wait()
+	if err := errors.Join(errs...); err != nil {
+		t.Fatal(err)
+	}
+	return out
 }
 
 // version returns the first line of what a program says of itself, without build dates.
