@@ -211,7 +211,7 @@ func startNginx(t *testing.T) *peer {
 pid %[1]s/pid; error_log %[1]s/error.log;
 events { worker_connections 256; }
 http {
-  access_log off; client_body_temp_path %[1]s/body; proxy_temp_path %[1]s/proxy; proxy_request_buffering off; client_header_timeout %[4]s; client_body_timeout %[4]s; proxy_http_version 1.1;
+  access_log off; client_body_temp_path %[1]s/body; proxy_temp_path %[1]s/proxy; proxy_request_buffering off; client_header_timeout %[4]s; client_body_timeout %[4]s; proxy_read_timeout %[4]s; proxy_http_version 1.1;
   server { listen %[2]s; location / { proxy_pass http://%[3]s; proxy_set_header Host $host; } }
 }
 `, dir, addr, rec.addr, halfTime))
@@ -230,7 +230,7 @@ defaults
   retries 0
   timeout connect 1s
   timeout client %[3]s
-  timeout server 10s
+  timeout server %[3]s
 frontend f
   bind %[1]s
   default_backend b
