@@ -54,8 +54,8 @@ func (x *exchange) setClient() {
 	x.up.moved, x.down.moved = false, false
 }
 
-// pending reports whether something framed waits for its destination.
-func (f *flow) pending() bool { return len(f.ahead)+len(f.data)+len(f.after) > 0 }
+// pending reports whether something waits for its destination: what is framed, or a file, which is always there.
+func (f *flow) pending() bool { return len(f.ahead)+len(f.data)+len(f.after) > 0 || f.file != nil }
 
 // clientLate takes it that the client's deadline has passed.
 func (x *exchange) clientLate() {

@@ -43,6 +43,8 @@ type exchange struct {
 	toMember []byte // the head
 	toClient []byte // the head
 	content  []byte // of our own answer
+	file     fileSource
+	covered  []byte // the head of a member's answer that a page of ours stands in for; empty: there is none
 
 	began     time.Duration // to read the request's head
 	start     time.Duration // its head is there
@@ -60,11 +62,12 @@ type exchange struct {
 
 // reset forgets a request, but not its memory.
 func (x *exchange) reset() {
+	x.closeFile()
 	*x = exchange{
 		w: x.w, c: x.c, in: x.in, body: x.body, out: x.out, req: x.req, res: x.res,
 		up: flow{trailer: x.up.trailer, body: x.up.body}, down: flow{trailer: x.down.trailer, body: x.down.body},
 		tried: x.tried[:0], probe: x.probe, plan: Plan{Scratch: x.plan.Scratch}, toMember: x.toMember[:0], toClient: x.toClient[:0],
-		content: x.content[:0], began: x.w.loop.Now(),
+		content: x.content[:0], covered: x.covered[:0], began: x.w.loop.Now(),
 	}
 	x.req.Reset()
 	x.res.Reset()
@@ -284,6 +287,7 @@ func (x *exchange) dropMember() {
 
 // fail lets go of what is held outside after a panic.
 func (x *exchange) fail() {
+	x.closeFile()
 	x.dropMember()
 	if x.phase == tunnel {
 		x.w.e.tunnels.Add(-1)

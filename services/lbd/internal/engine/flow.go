@@ -22,6 +22,8 @@ type flow struct {
 	after []byte // what ends a chunk or the body, not written yet
 	used  int    // bytes of buf that data stands for
 
+	file *fileSource // where all content comes from; nil: it does not come from a file
+
 	framing [32]byte
 	trailer []byte
 	refusal http1.Refusal
@@ -103,6 +105,12 @@ func (f *flow) pump(budget *int) error {
 		}
 		if *budget <= 0 {
 			return nil
+		}
+		if f.file != nil && f.buf.empty() && f.file.direct() {
+			if err := f.sendFile(budget); err != nil {
+				return waits(err)
+			}
+			continue
 		}
 		if err := f.next(); err != nil {
 			return waits(err)

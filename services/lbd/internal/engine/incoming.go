@@ -19,6 +19,10 @@ func (x *exchange) beginAnswer() {
 	x.rec.Status = x.res.Status
 	x.rec.Head = x.w.loop.Now() - x.start
 	x.rec.Reason = NoReason
+	if x.intercepts() {
+		x.intercept()
+		return
+	}
 	if !x.received() {
 		x.last = true // what follows on the connection could be the rest of the request
 	}

@@ -2,8 +2,11 @@ package engine
 
 import (
 	"strconv"
+	"time"
 
+	"github.com/everup/everup/services/lbd/internal/files"
 	"github.com/everup/everup/services/lbd/internal/http1"
+	"github.com/everup/everup/services/lbd/internal/page"
 	"github.com/everup/everup/services/lbd/internal/rule"
 )
 
@@ -39,66 +42,158 @@ func reasonOf(err error) Reason {
 // answerOwn answers in lbd's own name.
 func (x *exchange) answerOwn(status int, why Reason) {
 	x.release()
-	x.rec.Status, x.rec.Reason = status, why
 	x.last = x.last || !x.received()
-	o := headOut{b: x.toClient, framed: x.c.framed()}
-	body := x.ownAnswer(&o, status, why)
-	x.toClient = o.b
-	x.down.begin(nil, x.c, &x.out, http1.Framing{}, x.toClient, false)
-	if string(x.req.Method.In(x.in.bytes())) != "HEAD" {
-		x.down.data = append(x.content[:0], body...)
-		x.content = x.down.data
+	planned := x.plan.Pool == nil && status == x.plan.Status // not a failure on the way
+	a := x.plan.File
+	if !planned {
+		a = nil
 	}
+	if a != nil && len(a.Content) > 0 && x.openFile(a) != nil {
+		status, why, a, planned = 500, FileError, nil, false
+	}
+	x.rec.Status, x.rec.Reason = status, why
+	o := headOut{b: x.toClient, framed: x.c.framed()}
+	o.status(status, nil)
+	x.ownFields(&o, a, status, why)
+	switch {
+	case noContent(status):
+		x.content = x.content[:0]
+	case a != nil && status < 300:
+		o.length(a.Length)
+	default:
+		x.ownText(&o, planned, status, why)
+	}
+	x.connection(&o)
+	o.end()
+	x.toClient = o.b
+	x.sendHead(a)
 	x.committed = true
 	x.phase = own
 }
 
-// ownAnswer appends the head of an answer of ours and returns its content.
-func (x *exchange) ownAnswer(o *headOut, status int, why Reason) (body string) {
-	o.status(status, nil)
-	x.ownFields(o, status, why)
-	planned := x.plan.Pool == nil && status == x.plan.Status // not a failure on the way
-	kind, body := textType, strconv.Itoa(status)+" "+http1.Reason(status)+"\n"
-	if planned && x.plan.Type != "" {
-		kind, body = x.plan.Type, x.plan.Body
+// sendHead begins to send an answer of ours.
+func (x *exchange) sendHead(a *files.Answer) {
+	if a != nil && len(a.Content) > 0 {
+		x.beginFile(a)
+		return
 	}
-	if !rule.Drops(x.plan.Response, contentType) {
-		o.text("Content-Type", kind)
+	x.closeFile()
+	x.down.begin(nil, x.c, &x.out, http1.Framing{}, x.toClient, false)
+	if !x.forHead() {
+		x.down.data = x.content
 	}
-	if planned && x.plan.Location != nil {
-		o.field("Location", x.plan.Location)
-	}
-	o.edits(x.plan.Response)
-	o.length(int64(len(body)))
-	x.connection(o)
-	o.end()
-	return body
 }
 
-const textType = "text/plain; charset=utf-8"
+// forHead reports whether the request's method is HEAD, whose answer has no content.
+func (x *exchange) forHead() bool { return string(x.req.Method.In(x.in.bytes())) == "HEAD" }
 
-var contentType = []byte("content-type")
+// noContent reports whether answers with a status have no content and no length (RFC 9110 section 8.6).
+func noContent(status int) bool { return status == 204 || status == 304 }
 
-// ownFields appends what goes with a status that is an error.
-func (x *exchange) ownFields(o *headOut, status int, why Reason) {
-	if status >= 400 {
-		o.text("X-Content-Type-Options", "nosniff")
-		o.text("Cache-Control", "no-store")
+const (
+	textType = "text/plain; charset=utf-8"
+	htmlType = "text/html; charset=utf-8"
+)
+
+// ownText makes x.content what the answer says for people, and tells its type and length.
+func (x *exchange) ownText(o *headOut, planned bool, status int, why Reason) {
+	kind, b := textType, x.content[:0]
+	p := x.plan.Pages.Find(status)
+	switch {
+	case planned && x.plan.Type != "":
+		kind, b = x.plan.Type, append(b, x.plan.Body...)
+	case p != nil && page.WantsHTML(x.req.Get(x.in.bytes(), http1.Accept)):
+		kind = htmlType
+		b = p.Append(b, &page.Vars{Status: status, Why: string(why), Host: x.rec.Request.Host(), RetryAfter: x.retryAfter()})
+	default:
+		b = append(strconv.AppendInt(b, int64(status), 10), ' ')
+		b = append(append(b, http1.Reason(status)...), '\n')
 	}
-	switch status {
-	case 503:
-		o.text("Retry-After", "1")
-	case 405:
-		o.text("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
+	x.content = b
+	x.say(o, "Content-Type", []byte(kind))
+	o.length(int64(len(b)))
+}
+
+// ownFields appends the fields that are not about content in memory.
+func (x *exchange) ownFields(o *headOut, a *files.Answer, status int, why Reason) {
+	o.begin("Date")
+	o.b = http1.AppendDate(o.b, time.Now().Unix())
+	o.done()
+	if a != nil {
+		for i := range a.Fields {
+			x.say(o, a.Fields[i].Name, a.Fields[i].Value)
+		}
+	}
+	if status >= 400 {
+		x.say(o, "X-Content-Type-Options", []byte("nosniff"))
+		x.say(o, "Cache-Control", []byte("no-store"))
+	}
+	switch {
+	case status == 503:
+		x.say(o, "Retry-After", strconv.AppendInt(nil, int64(x.retryAfter()), 10))
+	case status == 405 && a == nil:
+		x.say(o, "Allow", []byte("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"))
 	}
 	if x.plan.Tell {
 		o.text("X-Everup-Reason", string(why))
+	}
+	if x.plan.Location != nil && x.plan.Pool == nil && status == x.plan.Status {
+		o.field("Location", x.plan.Location)
+	}
+	x.keepFields(o)
+	o.edits(x.plan.Response)
+}
+
+// say appends a field, unless the site has it in its hand.
+func (x *exchange) say(o *headOut, name string, value []byte) {
+	if len(x.plan.Response) > 0 && rule.Drops(x.plan.Response, []byte(name)) {
+		return
+	}
+	o.field(name, value)
+}
+
+// retryAfter is what 503 says, in seconds.
+func (x *exchange) retryAfter() int {
+	return max(int((x.plan.RetryAfter+time.Second-1)/time.Second), 1)
+}
+
+// intercepts reports whether a page of ours is to stand in place of the member's answer.
+func (x *exchange) intercepts() bool {
+	return x.plan.Intercept && x.res.Status >= 400 && x.plan.Pages.Find(x.res.Status) != nil &&
+		page.WantsHTML(x.req.Get(x.head(), http1.Accept))
+}
+
+// intercept answers with our page for the status that the member has answered with. What it has written for people is not read.
+func (x *exchange) intercept() {
+	x.covered = append(x.covered[:0], x.out.bytes()[:x.res.Len]...)
+	x.dropMember()
+	x.w.buffers.put(&x.out)
+	x.answerOwn(x.res.Status, Intercepted)
+}
+
+// keepFields appends what of an answer that we stand in for is not about its content.
+func (x *exchange) keepFields(o *headOut) {
+	if len(x.covered) == 0 {
+		return
+	}
+	for i := range x.res.Fields {
+		f := &x.res.Fields[i]
+		switch name := f.Name.In(x.covered); {
+		case rule.Drops(x.plan.Response, name):
+		case f.ID == http1.SetCookie, http1.Equal(name, "www-authenticate"), http1.Equal(name, "allow"):
+			o.copy(f, x.covered)
+		}
 	}
 }
 
 // sendOwn sends our answer.
 func (x *exchange) sendOwn(budget *int) bool {
-	if x.down.pump(budget) != nil {
+	switch x.down.pump(budget) {
+	case nil:
+	case errSource:
+		x.abort(FileError)
+		return false
+	default:
 		x.abort(ClientGone)
 		return false
 	}

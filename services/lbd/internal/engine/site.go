@@ -5,7 +5,9 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/everup/everup/services/lbd/internal/files"
 	"github.com/everup/everup/services/lbd/internal/http1"
+	"github.com/everup/everup/services/lbd/internal/page"
 	"github.com/everup/everup/services/lbd/internal/rule"
 )
 
@@ -52,6 +54,14 @@ type Plan struct {
 	Body     string
 	Location []byte // of a redirection
 	Drop     bool   // close without an answer
+
+	// File is an answer of our own that has fields and content of its own; nil: none. The engine closes it. Where its status is that of an
+	// error, a page says so.
+	File *files.Answer
+
+	Pages      *page.Set     // for errors of our own; nil: a line of text
+	Intercept  bool          // and for those of members, if the client wants a page
+	RetryAfter time.Duration // of 503; 0: a second
 
 	Request   []rule.Edit // of the header that is forwarded
 	Response  []rule.Edit // of the answer's, also of our own
@@ -115,6 +125,8 @@ const (
 	TooLarge     Reason = "body-too-large"
 	BadUpgrade   Reason = "bad-upgrade"
 	Stopped      Reason = "stopped"
+	FileError    Reason = "file-error"
+	Intercepted  Reason = "intercepted"
 )
 
 // statusClientGone stands in the record of a request whose client went away before an answer, as nginx has it.

@@ -24,6 +24,7 @@ type sock struct {
 	writable bool
 	hangup   bool          // the end has been told: reading goes on until it is seen
 	ending   bool          // no more is sent when what waits has gone
+	cork     int           // MSG_MORE where a file follows what is written
 	tls      *tlsconn.Conn // nil: plain
 }
 
@@ -101,7 +102,7 @@ func (s *sock) send(ahead, data, after []byte) (int, error) {
 	msg := unix.Msghdr{Iov: &iov[0]}
 	msg.SetIovlen(k)
 	for {
-		n, _, errno := unix.RawSyscall(unix.SYS_SENDMSG, uintptr(s.fd), uintptr(unsafe.Pointer(&msg)), unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
+		n, _, errno := unix.RawSyscall(unix.SYS_SENDMSG, uintptr(s.fd), uintptr(unsafe.Pointer(&msg)), uintptr(unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL|s.cork))
 		switch {
 		case errno == unix.EINTR:
 			continue

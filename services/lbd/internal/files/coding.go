@@ -1,6 +1,8 @@
 package files
 
 import (
+	"time"
+
 	"github.com/everup/everup/services/lbd/internal/http1"
 )
 
@@ -152,7 +154,7 @@ func (t *Tree) sibling(a *Answer, name []byte, c Coding) bool {
 	if t.fs.Open(a.last(len(a.buf)-begin), o) != nil {
 		return false
 	}
-	if o.Kind != Regular || o.Changed < a.File.Changed {
+	if o.Kind != Regular || o.Changed/int64(time.Second) < a.File.Changed/int64(time.Second) { // tools that make them keep whole seconds
 		t.fs.Close(o)
 		return false
 	}

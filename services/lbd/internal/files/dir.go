@@ -14,10 +14,12 @@ import (
 // force that is changed, Refresh is to be called.
 type Dir struct {
 	path string
+	gate *Gate
 
-	mu sync.RWMutex // held while fd is used: a call or two
-	fd int          // -1: there is no such directory
-	id dirID
+	mu     sync.RWMutex // held while fd is used: a call or two
+	fd     int          // -1: there is no such directory
+	closed bool
+	id     dirID
 }
 
 // dirID tells directories apart.
@@ -25,9 +27,9 @@ type dirID struct{ dev, ino uint64 }
 
 var _ FS = (*Dir)(nil)
 
-// OpenDir returns the directory with a path. That it is not there is told by Err: it may come later.
-func OpenDir(path string) *Dir {
-	d := &Dir{path: path, fd: -1}
+// OpenDir returns the directory with a path, which may come to be there only later: see Refresh. gate bounds what is open below it.
+func OpenDir(path string, gate *Gate) *Dir {
+	d := &Dir{path: path, gate: gate, fd: -1}
 	d.Refresh()
 	return d
 }
@@ -63,11 +65,21 @@ func (d *Dir) Refresh() error {
 	return nil
 }
 
-// CloseDir closes the directory. Files that are open stay open.
-func (d *Dir) CloseDir() { d.swap(-1, dirID{}) }
+// CloseDir closes the directory for good. Files that are open stay open.
+func (d *Dir) CloseDir() {
+	d.mu.Lock()
+	d.closed = true
+	d.mu.Unlock()
+	d.swap(-1, dirID{})
+}
 
+// swap puts another directory in the place of the one that is open.
 func (d *Dir) swap(fd int, id dirID) {
 	d.mu.Lock()
+	if d.closed && fd >= 0 {
+		unix.Close(fd)
+		fd = -1
+	}
 	old := d.fd
 	d.fd, d.id = fd, id
 	d.mu.Unlock()
@@ -81,14 +93,19 @@ const longestName = 4096
 
 // Open opens a name below the directory. A FIFO is not waited for. The kernel gives EAGAIN where a directory on the way was moved meanwhile.
 func (d *Dir) Open(name []byte, o *Object) error {
+	if !d.gate.enter() {
+		return ErrBusy
+	}
 	fd, err := d.open(name)
 	if err != nil {
+		d.gate.leave()
 		return err
 	}
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
 		unix.Close(fd)
-		return err
+		d.gate.leave()
+		return os.NewSyscallError("fstat", err)
 	}
 	*o = Object{Kind: kindOf(st.Mode), FD: fd, Size: st.Size, Changed: st.Mtim.Nano()}
 	return nil
@@ -151,7 +168,10 @@ func kindOf(mode uint32) Kind {
 }
 
 // Close closes an Object.
-func (d *Dir) Close(o *Object) { unix.Close(o.FD) }
+func (d *Dir) Close(o *Object) {
+	unix.Close(o.FD)
+	d.gate.leave()
+}
 
 // List reads a directory until there are more entries than limit. Of entries that go meanwhile nothing is said.
 func (d *Dir) List(o *Object, limit int) (list []Entry, more bool, err error) {

@@ -46,7 +46,7 @@ func build(t testing.TB) (root string) {
 
 // TestDir: nothing outside of the root is opened, and nothing is waited for.
 func TestDir(t *testing.T) {
-	d := OpenDir(build(t))
+	d := OpenDir(build(t), NewGate(100))
 	defer d.CloseDir()
 	f := func(name string, kind Kind, size int64, want error) {
 		t.Helper()
@@ -85,6 +85,33 @@ func TestDir(t *testing.T) {
 	f(strings.Repeat("a/", 5000), None, 0, fs.ErrNotExist)
 }
 
+// TestGate: no more is open than the gate lets through.
+func TestGate(t *testing.T) {
+	gate := NewGate(2)
+	d := OpenDir(build(t), gate)
+	defer d.CloseDir()
+	var o [3]Object
+	f := func(i int, want error) {
+		t.Helper()
+		if err := d.Open([]byte("a.txt"), &o[i]); !errors.Is(err, want) {
+			t.Errorf("%d: %v", i, err)
+		}
+	}
+	f(0, nil)
+	f(1, nil)
+	f(2, ErrBusy)
+	d.Close(&o[0])
+	if err := d.Open([]byte("missing"), &o[0]); !errors.Is(err, fs.ErrNotExist) {
+		t.Error(err)
+	}
+	f(2, nil)
+	d.Close(&o[1])
+	d.Close(&o[2])
+	if gate.Open() != 0 || gate.Refused() != 1 {
+		t.Errorf("%d open, %d refused", gate.Open(), gate.Refused())
+	}
+}
+
 // TestDirErrors: what the kernel says, in FS's words.
 func TestDirErrors(t *testing.T) {
 	for errno, want := range map[unix.Errno]error{
@@ -98,7 +125,7 @@ func TestDirErrors(t *testing.T) {
 
 // TestList: entries up to the limit; links are not followed.
 func TestList(t *testing.T) {
-	d := OpenDir(build(t))
+	d := OpenDir(build(t), NewGate(100))
 	defer d.CloseDir()
 	var o Object
 	if err := d.Open(nil, &o); err != nil {
@@ -127,7 +154,7 @@ func TestList(t *testing.T) {
 func TestRefresh(t *testing.T) {
 	top := t.TempDir()
 	link := filepath.Join(top, "current")
-	d := OpenDir(link)
+	d := OpenDir(link, NewGate(100))
 	defer d.CloseDir()
 	f := func(want string) {
 		t.Helper()
@@ -178,7 +205,7 @@ func FuzzDir(f *testing.F) {
 		f.Add(name)
 	}
 	root := build(f)
-	d := OpenDir(root)
+	d := OpenDir(root, NewGate(100))
 	f.Cleanup(d.CloseDir)
 	f.Fuzz(func(t *testing.T, name string) {
 		var o Object

@@ -73,7 +73,7 @@ func TestLikeNginx(t *testing.T) {
 		os.Chtimes(path, past, past)
 	}
 	sock := startNginx(t, dir)
-	d := OpenDir(filepath.Join(dir, "root"))
+	d := OpenDir(filepath.Join(dir, "root"), NewGate(100))
 	defer d.CloseDir()
 	tree := New(d, Options{Index: []string{"index.html"}})
 
