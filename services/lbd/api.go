@@ -46,6 +46,9 @@ func (s *Service) api() error {
 		"undrain": "Let a drained member serve again.",
 		"weight":  "Override a member's weight (weight, reason, for); without weight the configured one counts again.",
 	}
+	if err := s.maintenanceAPI(); err != nil {
+		return err
+	}
 	for verb, f := range s.changes() {
 		s.env.Admin.Handle("POST /v1/pools/{pool}/members/{member}/"+verb, docs[verb],
 			func(_ context.Context, r *admin.Request) (any, error) {

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/everup/everup/services/lbd/internal/config"
 	"github.com/everup/everup/services/lbd/internal/pool"
@@ -58,6 +59,10 @@ func (s *Service) apply(c *Config, vips func(vip.Config) error) error {
 	if err != nil {
 		return err
 	}
+	pages, err := readPages(c)
+	if err != nil {
+		return err
+	}
 	logs, err := s.log.Prepare(logSpecs(c, s.env.Node))
 	if err != nil {
 		return err
@@ -81,7 +86,7 @@ func (s *Service) apply(c *Config, vips func(vip.Config) error) error {
 	}
 	gone := s.configurePoolsLocked(c, checkers)
 	s.cfg = c
-	s.site.live.Store(s.liveLocked(c, table))
+	s.site.live.Store(s.liveLocked(c, table, pages))
 	goneListeners := s.swapListenersLocked(listeners, fresh)
 	s.mu.Unlock()
 	s.engine.SetLimit(c.Connections)
@@ -92,6 +97,8 @@ func (s *Service) apply(c *Config, vips func(vip.Config) error) error {
 		s.forgetPool(p.Name())
 	}
 	s.announce(listeners)
+	s.lookAtRoots(time.Now())
+	s.refreshMaintenance(time.Now())
 	s.refreshHealth()
 	s.forgetTraffic()
 	return nil
@@ -151,9 +158,11 @@ func settings(p *config.Pool) *pool.Settings {
 }
 
 // liveLocked is what requests from now on see.
-func (s *Service) liveLocked(c *Config, table *rule.Table) *live {
+func (s *Service) liveLocked(c *Config, table *rule.Table, pages *pages) *live {
+	now := time.Now()
 	l := &live{
 		table: table, trusted: c.Proxies(), reasonHeader: c.ReasonHeader,
+		pages: pages.all, shut: shutOf(c, pages.maintenance, s.overrides.List(now)),
 		read: c.Timeouts.Read.Std(), write: c.Timeouts.Write.Std(), tunnel: c.Timeouts.Tunnel.Std(),
 	}
 	l.noRoute = way{cell: s.counters.traffic.Route("")}
@@ -163,6 +172,10 @@ func (s *Service) liveLocked(c *Config, table *rule.Table) *live {
 	}
 	for _, name := range c.PoolNames() {
 		l.groups = append(l.groups, &group{s.pools[conf.Name(name)], s.counters.traffic.Pool(name)})
+	}
+	s.roots.gate.SetLimit(c.Connections)
+	for i, tree := range s.roots.configure(c.Routes, now) {
+		l.own = append(l.own, liveRoute{tree, pages.routes[i], c.Routes[i].Intercept})
 	}
 	return l
 }
@@ -218,9 +231,6 @@ func unservedBehind(p *config.Pool) string {
 
 // unserved names what of a route the daemon does not do yet.
 func unserved(r *config.Route) string {
-	if r.Files != nil {
-		return "files"
-	}
 	for _, m := range append([]config.Match{r.Match}, r.Not...) {
 		switch {
 		case len(m.DoS) > 0:

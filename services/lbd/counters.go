@@ -86,6 +86,8 @@ func (c *counters) register(r *metric.Registry, s *Service) {
 	r.CounterFunc("connections_waited_total", "Times that accepting waited because the limit of connections was reached.",
 		func() uint64 { return s.engine.Counts().Waited })
 	r.GaugeFunc("tunnels", "Upgraded connections open.", func() float64 { _, n := s.engine.Open(); return float64(n) })
+	r.GaugeFunc("files_open", "Files open for clients.", func() float64 { return float64(s.roots.gate.Open()) })
+	r.CounterFunc("files_refused_total", "Requests answered 503 because as many files were open as there may be connections.", s.roots.gate.Refused)
 	r.GaugeFunc("backends", "Servers in use.", func() float64 { return float64(s.backends.Len()) })
 	r.GaugeVecFunc("member_up", "1 when a member's check passes.", maxMembers, []string{"pool", "member"},
 		func(emit func(float64, ...string)) {

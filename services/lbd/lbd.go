@@ -21,6 +21,7 @@ import (
 	"github.com/everup/everup/services/lbd/internal/accesslog"
 	"github.com/everup/everup/services/lbd/internal/config"
 	"github.com/everup/everup/services/lbd/internal/engine"
+	"github.com/everup/everup/services/lbd/internal/files"
 	"github.com/everup/everup/services/lbd/internal/http1"
 	"github.com/everup/everup/services/lbd/internal/pool"
 	"github.com/everup/everup/shared/conf"
@@ -62,11 +63,15 @@ type Service struct {
 
 	reloadMu sync.Mutex // one Reload or Drain at a time
 
+	rootsMu   sync.Mutex // one look at the roots at a time
+	toldRoots map[string]bool
+
 	mu        sync.Mutex // guards what follows
 	cfg       *Config
 	pools     map[conf.Name]*pool.Pool
 	listeners []*listener
 	draining  bool
+	roots     roots
 }
 
 var (
@@ -77,6 +82,7 @@ var (
 // New binds the listeners and begins to check the pools.
 func New(c *Config, env *daemon.Env) (*Service, error) {
 	s := &Service{env: env, cfg: c, pools: map[conf.Name]*pool.Pool{}, backends: pool.NewBackends(), look: make(chan struct{}, 1)}
+	s.roots = roots{gate: files.NewGate(c.Connections), dirs: map[string]*files.Dir{}}
 	overrides, err := state.OpenOverrides(env.State)
 	if err != nil {
 		if overrides == nil {
@@ -159,6 +165,7 @@ func (s *Service) end() {
 	s.draining = true
 	listeners, pools := s.listeners, s.pools
 	s.listeners, s.pools = nil, nil
+	s.roots.close()
 	s.mu.Unlock()
 	for _, l := range listeners {
 		l.Close()

@@ -95,7 +95,8 @@ func (s *Service) follow(ctx context.Context) {
 			s.refresh()
 		case <-s.look:
 			s.refresh()
-		case <-every.C:
+		case now := <-every.C:
+			s.lookAtRoots(now)
 			s.refresh()
 		case now := <-first.C:
 			if s.firstRoundDone(now.Sub(started)) {
@@ -133,6 +134,7 @@ func (s *Service) refresh() {
 		}
 	}
 	s.mu.Unlock()
+	s.refreshMaintenance(time.Now())
 	s.refreshHealth()
 	s.forgetTraffic()
 }

@@ -7,7 +7,9 @@ import (
 
 	"github.com/everup/everup/services/lbd/internal/accesslog"
 	"github.com/everup/everup/services/lbd/internal/engine"
+	"github.com/everup/everup/services/lbd/internal/files"
 	"github.com/everup/everup/services/lbd/internal/http1"
+	"github.com/everup/everup/services/lbd/internal/page"
 	"github.com/everup/everup/services/lbd/internal/pool"
 	"github.com/everup/everup/services/lbd/internal/rule"
 	"github.com/everup/everup/services/lbd/internal/traffic"
@@ -24,6 +26,9 @@ type live struct {
 	read         time.Duration // longest wait for the next bytes of a request's body
 	write        time.Duration // longest wait for a client to take bytes
 	tunnel       time.Duration // longest silence of an upgraded connection
+	own          []liveRoute   // by rule.Verdict.Rule
+	pages        *page.Set     // for who meets no route
+	shut         *shut
 }
 
 // site decides for the engine. Its methods run on the engine's threads.
@@ -54,12 +59,14 @@ type scratch struct {
 	way     *way
 	group   *group // nil: it is not forwarded
 	entry   accesslog.Entry
+	files   files.Request
+	answer  files.Answer
 }
 
 // Decide asks the rules.
 func (s *site) Decide(r *engine.Request, p *engine.Plan) {
 	l := s.live.Load()
-	p.Read, p.Write, p.Tunnel, p.Tell = l.read, l.write, l.tunnel, l.reasonHeader
+	p.Read, p.Write, p.Tunnel, p.Tell, p.Pages = l.read, l.write, l.tunnel, l.reasonHeader, l.pages
 	c, _ := p.Scratch.(*scratch)
 	if c == nil {
 		c = new(scratch)
@@ -75,7 +82,7 @@ func (s *site) Decide(r *engine.Request, p *engine.Plan) {
 		c.way = &l.noRoute
 	} else {
 		l.table.Decide(&c.request, &c.facts, &c.verdict)
-		l.follow(&c.verdict, p)
+		l.plan(c, r, p)
 		c.way = l.way(c.verdict.Rule)
 		c.group, _ = p.Pool.(*group)
 	}
@@ -91,7 +98,8 @@ func (l *live) way(rule int) *way {
 }
 
 // follow makes a plan of a verdict.
-func (l *live) follow(v *rule.Verdict, p *engine.Plan) {
+func (l *live) follow(c *scratch, r *engine.Request, p *engine.Plan) {
+	v := &c.verdict
 	p.Response, p.SetCookie = v.Response, v.SetCookie
 	p.Status, p.Reason = v.Status, engine.Reason(v.Kind.String())
 	switch v.Kind {
@@ -99,6 +107,8 @@ func (l *live) follow(v *rule.Verdict, p *engine.Plan) {
 		l.forward(l.groups[v.PoolAt], v, p)
 	case rule.Refused:
 		p.Status, p.Reason = v.Refusal.Status(), engine.Reason(v.Refusal.String())
+	case rule.Serve:
+		l.serve(c, r, p)
 	case rule.Send:
 		p.Location = v.Location
 	case rule.Fixed:

@@ -29,5 +29,4 @@ func TestRefusesWhatItDoesNotDo(t *testing.T) {
 	f("trusted: [10.0.0.0/8]\nlisten: [{addr: ':2', proxy_protocol: accept}]\n", "lbd: listen[0].proxy_protocol: ")
 	f("routes: [{dos: hard, deny: true}]\n", "lbd: routes[0].dos: ")
 	f("routes: [{not: {tls_name: a.test}, deny: true}]\n", "lbd: routes[0].tls_name: ")
-	f("routes: [{files: {root: /x}}]\n", "lbd: routes[0].files: ")
 }

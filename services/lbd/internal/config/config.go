@@ -24,6 +24,8 @@ type Config struct {
 	Sources      Sources             `yaml:"sources" doc:"What one client may have open."`
 	Tarpits      int                 `yaml:"tarpits" default:"1000" min:"0" max:"100000" doc:"Requests at once that wait by tarpit; further ones do not wait."`
 	AccessLog    []AccessLog         `yaml:"access_log" single:"true" max:"8" doc:"One line per request: a section, or a list of several logs."`
+	ErrorPages   ErrorPages          `yaml:"error_pages" max:"64" doc:"Pages by status for errors of lbd's own, where the client asks for HTML: 404, 4xx, 5xx and so on; others get a line of text. Read when the configuration is."`
+	Maintenance  Maintenance         `yaml:"maintenance" doc:"How requests are answered for what is under maintenance."`
 	VIPs         vip.Config          `yaml:"vips" max:"64" doc:"Virtual addresses that this daemon offers together with others. One whose track names no value gets {value: backends, weight: -100}: it goes to a host that reaches a backend."`
 }
 
@@ -39,19 +41,20 @@ type Timeouts struct {
 
 // Pool is a group of servers that answer alike.
 type Pool struct {
-	Members   []Member      `yaml:"members" max:"256" doc:"Servers by address."`
-	From      *From         `yaml:"from" doc:"Servers from the fleet's gossip, besides members."`
-	Balance   string        `yaml:"balance" default:"wrr" enum:"wrr|least" doc:"wrr: smooth weighted round robin. least: fewest requests under way for its weight."`
-	Check     *probe.Config `yaml:"check" doc:"How members are checked; absent means a TCP connection every 2s."`
-	Retries   Retries       `yaml:"retries" doc:"What happens when a member fails before it answers."`
-	Connect   conf.Duration `yaml:"connect" default:"2s" min:"10ms" max:"1m" doc:"Longest wait for a connection to a member."`
-	Timeout   conf.Duration `yaml:"timeout" default:"60s" min:"10ms" max:"1d" doc:"Longest wait for the head of the answer over all tries (504 after it), and longest silence within an answer's body."`
-	MaxBody   conf.Size     `yaml:"max_body" default:"0" doc:"Largest body of a request, 413 beyond it; 0 means no bound, as bodies are passed on as they come."`
-	Forwarded bool          `yaml:"forwarded" default:"true" doc:"Tell members the client by X-Forwarded-For, -Proto and -Host."`
-	TLS       *MemberTLS    `yaml:"tls" doc:"Speak TLS with members; absent means plain."`
-	HTTP2     bool          `yaml:"http2" default:"false" doc:"Speak HTTP/2 with members, over TLS or at once (h2c)."`
-	Proxy     string        `yaml:"proxy_protocol" default:"off" enum:"off|v1|v2" doc:"Tell members the client's address before all else, by the PROXY protocol's version 1 or 2."`
-	KeepAlive bool          `yaml:"keep_alive" default:"true" doc:"Use connections to members for further requests; false means one for each request."`
+	Members     []Member      `yaml:"members" max:"256" doc:"Servers by address."`
+	From        *From         `yaml:"from" doc:"Servers from the fleet's gossip, besides members."`
+	Balance     string        `yaml:"balance" default:"wrr" enum:"wrr|least" doc:"wrr: smooth weighted round robin. least: fewest requests under way for its weight."`
+	Check       *probe.Config `yaml:"check" doc:"How members are checked; absent means a TCP connection every 2s."`
+	Retries     Retries       `yaml:"retries" doc:"What happens when a member fails before it answers."`
+	Connect     conf.Duration `yaml:"connect" default:"2s" min:"10ms" max:"1m" doc:"Longest wait for a connection to a member."`
+	Timeout     conf.Duration `yaml:"timeout" default:"60s" min:"10ms" max:"1d" doc:"Longest wait for the head of the answer over all tries (504 after it), and longest silence within an answer's body."`
+	MaxBody     conf.Size     `yaml:"max_body" default:"0" doc:"Largest body of a request, 413 beyond it; 0 means no bound, as bodies are passed on as they come."`
+	Forwarded   bool          `yaml:"forwarded" default:"true" doc:"Tell members the client by X-Forwarded-For, -Proto and -Host."`
+	TLS         *MemberTLS    `yaml:"tls" doc:"Speak TLS with members; absent means plain."`
+	HTTP2       bool          `yaml:"http2" default:"false" doc:"Speak HTTP/2 with members, over TLS or at once (h2c)."`
+	Proxy       string        `yaml:"proxy_protocol" default:"off" enum:"off|v1|v2" doc:"Tell members the client's address before all else, by the PROXY protocol's version 1 or 2."`
+	Maintenance bool          `yaml:"maintenance" default:"false" doc:"The pool is under maintenance: requests are answered 503, but for those from exempt networks."`
+	KeepAlive   bool          `yaml:"keep_alive" default:"true" doc:"Use connections to members for further requests; false means one for each request."`
 }
 
 // Member is a server of a pool.

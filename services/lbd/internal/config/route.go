@@ -27,6 +27,10 @@ type Route struct {
 	Answer      *Answer   `yaml:"answer" doc:"Outcome: a fixed answer."`
 	Deny        bool      `yaml:"deny" default:"false" doc:"Outcome: 403."`
 	Drop        bool      `yaml:"drop" default:"false" doc:"Outcome: the connection is closed without an answer."`
+
+	ErrorPages  ErrorPages `yaml:"error_pages" max:"64" doc:"Pages for errors of lbd's own, over those of all routes: 404, 4xx, 5xx and so on."`
+	Intercept   bool       `yaml:"intercept" default:"false" doc:"Errors of the pool's members are answered with these pages, too, where the client asks for HTML."`
+	Maintenance bool       `yaml:"maintenance" default:"false" doc:"The route is under maintenance: requests are answered 503, but for those from exempt networks."`
 }
 
 // Match is a set of conditions. Several values of one mean any of them.
@@ -66,13 +70,6 @@ type Rewrite struct {
 	Query     string `yaml:"query" max:"4096" doc:"The query in place of the client's, without ?; $query is the one that came, $(arg.NAME) one of its parameters."`
 	DropQuery bool   `yaml:"drop_query" default:"false" doc:"Send no query."`
 	Host      string `yaml:"host" max:"253" doc:"Host or host:port in place of the client's."`
-}
-
-// Files is the section `files` of a route.
-type Files struct {
-	Root    string   `yaml:"root" required:"true" doc:"Directory that the path is looked up in."`
-	Index   []string `yaml:"index" single:"true" default:"[index.html]" max:"16" doc:"Files that stand for a directory, in order."`
-	Listing bool     `yaml:"listing" default:"false" doc:"List a directory that has none of them."`
 }
 
 // Redirect is the section `redirect` of a route.

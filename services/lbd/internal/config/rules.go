@@ -41,6 +41,13 @@ func (t *Route) Simple() bool {
 func (t *Route) Validate(r *conf.Report) {
 	made := t.rule()
 	tell(r, rule.Check(&made))
+	t.ErrorPages.validate(r.At("error_pages"))
+	if t.Intercept && t.Pool == "" && t.Split == nil {
+		r.At("intercept").Hintf("give a pool", "has no meaning here")
+	}
+	if t.Maintenance && t.Name == "" {
+		r.At("maintenance").Hintf("give name", "is for routes with a name, by which it is switched off")
+	}
 }
 
 // tell reports problems at their places. The keys of rules' problems are those of the configuration.

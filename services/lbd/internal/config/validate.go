@@ -10,6 +10,7 @@ import (
 // Validate checks what one field alone cannot tell.
 func (c *Config) Validate(r *conf.Report) {
 	c.validateListen(r.At("listen"))
+	c.ErrorPages.validate(r.At("error_pages"))
 	names := c.PoolNames()
 	for _, n := range names {
 		if c.Pools[conf.Name(n)] == nil {
