@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -24,7 +23,7 @@ type tree struct {
 }
 
 // serveFiles runs an engine that serves a directory of its own.
-func serveFiles(t testing.TB, more func(p *Plan)) (*rig, *tree) {
+func serveFiles(t testing.TB, o *over, more func(p *Plan)) (*rig, *tree) {
 	t.Helper()
 	tr := &tree{dir: t.TempDir(), gate: files.NewGate(100)}
 	d := files.OpenDir(tr.dir, tr.gate)
@@ -38,7 +37,7 @@ func serveFiles(t testing.TB, more func(p *Plan)) (*rig, *tree) {
 			more(p)
 		}
 	}}
-	r := start(t, s)
+	r := o.start(t, s)
 	t.Cleanup(func() { // runs before the engine is stopped: what is open is so for a client
 		labtest.Eventually(t, 10*time.Second, "files are closed", func() error {
 			if n := tr.gate.Open(); n > 0 {
@@ -71,15 +70,17 @@ func pattern(n int) []byte {
 }
 
 // TestFiles: content comes whole by each way it can take.
-func TestFiles(t *testing.T) {
-	r, tr := serveFiles(t, nil)
+func TestFiles(t *testing.T) { overAll(t, testFiles) }
+
+func testFiles(t *testing.T, o *over) {
+	r, tr := serveFiles(t, o, nil)
 	for _, n := range []int{0, 1, bufferLen - 1, bufferLen, bufferLen + 1, largeLen, 1 << 20, 5<<20 + 3} {
 		tr.write(t, fmt.Sprint(n), pattern(n))
 	}
-	c := client1(t)
+	c, url := r.http(t)
 	f := func(method string, n int, ranges string, status int, want []byte) {
 		t.Helper()
-		req, _ := http.NewRequest(method, fmt.Sprintf("http://%s/%d", r.addr, n), nil)
+		req, _ := http.NewRequest(method, fmt.Sprintf("%s/%d", url, n), nil)
 		if ranges != "" {
 			req.Header.Set("Range", "bytes="+ranges)
 		}
@@ -118,8 +119,10 @@ func TestFiles(t *testing.T) {
 }
 
 // TestFilesPipelined: answers with files and without follow each other.
-func TestFilesPipelined(t *testing.T) {
-	r, tr := serveFiles(t, nil)
+func TestFilesPipelined(t *testing.T) { overAll(t, testFilesPipelined) }
+
+func testFilesPipelined(t *testing.T, o *over) {
+	r, tr := serveFiles(t, o, nil)
 	small, large := pattern(100), pattern(300000)
 	tr.write(t, "s", small)
 	tr.write(t, "l", large)
@@ -148,9 +151,11 @@ func TestFilesPipelined(t *testing.T) {
 }
 
 // TestFileShrinks: what is missing is not made up, and the connection ends.
-func TestFileShrinks(t *testing.T) {
+func TestFileShrinks(t *testing.T) { overAll(t, testFileShrinks) }
+
+func testFileShrinks(t *testing.T, o *over) {
 	const size = 32 << 20 // more than sockets hold
-	r, tr := serveFiles(t, nil)
+	r, tr := serveFiles(t, o, nil)
 	tr.write(t, "f", make([]byte, size))
 	c, in := r.dial(t)
 	io.WriteString(c, "GET /f HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -174,9 +179,11 @@ func TestFileShrinks(t *testing.T) {
 }
 
 // TestFileGrows: no more is sent than was said.
-func TestFileGrows(t *testing.T) {
+func TestFileGrows(t *testing.T) { overAll(t, testFileGrows) }
+
+func testFileGrows(t *testing.T, o *over) {
 	const size = 16 << 20
-	r, tr := serveFiles(t, nil)
+	r, tr := serveFiles(t, o, nil)
 	tr.write(t, "f", make([]byte, size))
 	c, in := r.dial(t)
 	io.WriteString(c, "GET /f HTTP/1.1\r\nHost: a\r\n\r\nGET /none HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -196,8 +203,10 @@ func TestFileGrows(t *testing.T) {
 }
 
 // TestFileClientGoes: a client that goes away leaves nothing open; nor does one that takes nothing, for longer than it may.
-func TestFileClientGoes(t *testing.T) {
-	r, tr := serveFiles(t, func(p *Plan) { p.Write = 300 * time.Millisecond })
+func TestFileClientGoes(t *testing.T) { overAll(t, testFileClientGoes) }
+
+func testFileClientGoes(t *testing.T, o *over) {
+	r, tr := serveFiles(t, o, func(p *Plan) { p.Write = 300 * time.Millisecond })
 	tr.write(t, "f", make([]byte, 32<<20))
 	tr.write(t, "s", make([]byte, 10000))
 	for _, cut := range []bool{true, false} {
@@ -221,11 +230,12 @@ func TestFileClientGoes(t *testing.T) {
 }
 
 // TestSmallFileIsClosed: a slow client of a small file keeps none open.
-func TestSmallFileIsClosed(t *testing.T) {
-	r, tr := serveFiles(t, nil)
+func TestSmallFileIsClosed(t *testing.T) { overAll(t, testSmallFileIsClosed) }
+
+func testSmallFileIsClosed(t *testing.T, o *over) {
+	r, tr := serveFiles(t, o, nil)
 	tr.write(t, "s", make([]byte, bufferLen-100))
 	c, _ := r.dial(t)
-	c.(*net.TCPConn).SetReadBuffer(4096)
 	const asked = 2000 // more answers than sockets hold
 	io.WriteString(c, strings.Repeat("GET /s HTTP/1.1\r\nHost: a\r\n\r\n", asked))
 	<-r.site.done
@@ -238,8 +248,10 @@ func TestSmallFileIsClosed(t *testing.T) {
 }
 
 // TestFileRequestWithBody: content of a request for a file is no request.
-func TestFileRequestWithBody(t *testing.T) {
-	r, tr := serveFiles(t, nil)
+func TestFileRequestWithBody(t *testing.T) { overAll(t, testFileRequestWithBody) }
+
+func testFileRequestWithBody(t *testing.T, o *over) {
+	r, tr := serveFiles(t, o, nil)
 	tr.write(t, "s", []byte("content"))
 	c, in := r.dial(t)
 	io.WriteString(c, "GET /s HTTP/1.1\r\nHost: a\r\nContent-Length: 36\r\n\r\nGET /none HTTP/1.1\r\nHost: evil\r\n\r\n123")
