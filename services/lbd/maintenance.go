@@ -54,11 +54,7 @@ func (s *shut) equal(o *shut) bool {
 
 // covers returns the notice for a request. What is refused anyhow stays so.
 func (s *shut) covers(v *rule.Verdict, client netip.Addr) (n notice) {
-	if !s.any {
-		return n
-	}
-	switch v.Kind {
-	case rule.Refused, rule.Denied, rule.Dropped:
+	if !s.any || !v.Maintainable() {
 		return n
 	}
 	n = s.all

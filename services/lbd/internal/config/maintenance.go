@@ -2,8 +2,10 @@ package config
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/everup/everup/services/lbd/internal/page"
+	"github.com/everup/everup/services/lbd/internal/rule"
 	"github.com/everup/everup/shared/conf"
 )
 
@@ -22,6 +24,15 @@ func (m *Maintenance) Pages() (*page.Set, error) {
 		return nil, nil
 	}
 	return ErrorPages{"503": *m.Page}.Set()
+}
+
+// UnderMaintenance reports whether a request is answered 503 in place of what the routes have decided, by the configuration alone.
+func (c *Config) UnderMaintenance(v *rule.Verdict, client netip.Addr) bool {
+	m := &c.Maintenance
+	if !v.Maintainable() || slices.ContainsFunc(m.Exempt, func(p conf.Prefix) bool { return p.Contains(client) }) {
+		return false
+	}
+	return m.On || v.Rule >= 0 && c.Routes[v.Rule].Maintenance || v.Kind == rule.Forward && c.Pools[conf.Name(v.Pool)].Maintenance
 }
 
 // Exempts returns the networks that are served all the same.

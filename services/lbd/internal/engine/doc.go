@@ -31,6 +31,13 @@
 // at that moment cannot lose it. Bytes of chunked content are looked at before any of them is sent: what is malformed from its start
 // reaches no member.
 //
+// # Files
+//
+// Content of an answer of our own may be pieces of a file (Plan.File): of up to 16 KiB they are read before the head goes out, and the file is
+// closed; from there on the kernel moves them to a plain socket (sendfile(2)), and a buffer carries them to others. A disk that is waited for is
+// waited for on the loop's thread, with all its connections, as nginx does unless told otherwise: what is asked for often is in memory.
+// How many files may be open is up to who opens them (files.Gate). One that became shorter cuts its answer.
+//
 // # Bounds
 //
 // Clients: SetLimit; further ones wait in the kernel's queue. Heads: http1.Limits. Buffers: two of 16 KiB or 64 KiB an exchange,

@@ -38,6 +38,7 @@ type Answer struct {
 	Target          string      `json:"target,omitempty"` // as it is forwarded, where it changes
 	Host            string      `json:"host,omitempty"`
 	File            string      `json:"file,omitempty"`
+	Maintenance     bool        `json:"maintenance,omitempty"` // the configuration has it answered 503 in place of the outcome
 	Location        string      `json:"location,omitempty"`
 	SetCookie       string      `json:"set_cookie,omitempty"`
 	Tags            []string    `json:"tags,omitempty"`
@@ -80,7 +81,12 @@ func Ask(c *config.Config, q *Question) (*Answer, error) {
 	facts.Client, facts.Secure = trusted.Client(peer, &req), trusted.Secure(peer, secure, &req)
 	var v rule.Verdict
 	steps := table.Explain(&req, &facts, &v)
-	return answer(table, &facts, &v, steps), nil
+	a := answer(table, &facts, &v, steps)
+	if c.UnderMaintenance(&v, facts.Client) {
+		a.Maintenance = true
+		a.Outcome += "; under maintenance: 503"
+	}
+	return a, nil
 }
 
 func scheme(secure bool) string {

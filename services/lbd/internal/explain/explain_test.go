@@ -157,3 +157,27 @@ func TestNoQuestion(t *testing.T) {
 		}
 	}
 }
+
+// TestMaintenance: what is under maintenance by the configuration says so.
+func TestMaintenance(t *testing.T) {
+	var c config.Config
+	yaml := `maintenance: {exempt: 10.0.0.0/8}
+routes:
+- {path: /deny, deny: true}
+- {path: /shut, name: shut, maintenance: true, pool: web}
+- {path: /other, pool: other}
+- {pool: web}
+pools: {web: {from: {service: s}}, other: {from: {service: s}, maintenance: true}}
+`
+	if _, err := conf.Parse("f", []byte(yaml), &c, conf.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	a := &asker{t, &c, map[string]bool{}}
+	a.get("http://a/shut", "shut: pool web; under maintenance: 503")
+	a.get("http://a/other", ": pool other; under maintenance: 503")
+	a.get("http://a/", ": pool web")
+	a.ask(Question{Request: "http://a/shut", From: "10.1.1.1"}, "shut: pool web")
+	c.Maintenance.On = true
+	a.get("http://a/", ": pool web; under maintenance: 503")
+	a.get("http://a/deny", ": deny 403")
+}

@@ -1,6 +1,7 @@
 package page
 
 import (
+	"html"
 	"strings"
 	"testing"
 )
@@ -104,4 +105,23 @@ func TestWantsHTML(t *testing.T) {
 	f("text/html;q=0", false)
 	f("text/html ; q=0.000, */*", false)
 	f("text/htmlx", false)
+}
+
+// FuzzPage: what comes from a request ends no tag and begins none, and a list of types is read as it is written.
+func FuzzPage(f *testing.F) {
+	f.Add("<script>", "text/html;q=0.5")
+	f.Add("\"&'", "text/html ; q=0")
+	p, err := Parse("[{{host}}{{request_id}}{{why}}]")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, text, accept string) {
+		got := string(p.Append(nil, &Vars{Host: []byte(text), RequestID: []byte(text), Why: text}))
+		if strings.ContainsAny(got, "<>\"'") || html.UnescapeString(got) != "["+text+text+text+"]" {
+			t.Fatalf("%q is %q", text, got)
+		}
+		if WantsHTML([]byte(accept)) && !strings.Contains(strings.ToLower(accept), "text/html") {
+			t.Fatalf("%q wants HTML", accept)
+		}
+	})
 }

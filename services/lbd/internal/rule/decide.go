@@ -66,6 +66,11 @@ type Verdict struct {
 	teller *Limit
 }
 
+// Maintainable reports whether maintenance may stand in for what was decided: what is refused anyhow stays so.
+func (v *Verdict) Maintainable() bool {
+	return v.Kind != Refused && v.Kind != Denied && v.Kind != Dropped
+}
+
 // Tags returns the tags that rules have set, by number.
 func (v *Verdict) Tags() uint64 { return v.s.tags }
 
