@@ -29,7 +29,7 @@ func (x *exchange) setClient() {
 	l := x.w.loop
 	now := l.Now()
 	up := x.phase != own && !x.up.done && !x.upBroken && !x.up.pending()
-	down := x.committed && !x.down.done && x.down.pending()
+	down := x.committed && !x.down.done && (x.down.pending() || x.down.file != nil) // a file is always there
 	switch {
 	case down:
 		if x.down.moved || !x.timing {
@@ -54,8 +54,8 @@ func (x *exchange) setClient() {
 	x.up.moved, x.down.moved = false, false
 }
 
-// pending reports whether something waits for its destination: what is framed, or a file, which is always there.
-func (f *flow) pending() bool { return len(f.ahead)+len(f.data)+len(f.after) > 0 || f.file != nil }
+// pending reports whether something framed waits for its destination.
+func (f *flow) pending() bool { return len(f.ahead)+len(f.data)+len(f.after) > 0 }
 
 // clientLate takes it that the client's deadline has passed.
 func (x *exchange) clientLate() {

@@ -106,7 +106,7 @@ func (f *flow) pump(budget *int) error {
 		if *budget <= 0 {
 			return nil
 		}
-		if f.file != nil && f.buf.empty() && f.file.direct() {
+		if f.fromFile() {
 			if err := f.sendFile(budget); err != nil {
 				return waits(err)
 			}
