@@ -233,7 +233,7 @@ func testFileClientGoes(t *testing.T, o *over) {
 func TestSmallFileIsClosed(t *testing.T) { overAll(t, testSmallFileIsClosed) }
 
 func testSmallFileIsClosed(t *testing.T, o *over) {
-	r, tr := serveFiles(t, o, nil)
+	r, tr := serveFiles(t, o, func(p *Plan) { p.Write = time.Hour })
 	tr.write(t, "s", make([]byte, bufferLen-100))
 	c, _ := r.dial(t)
 	const asked = 2000 // more answers than sockets hold
