@@ -1,6 +1,7 @@
 package files
 
 import (
+	"bytes"
 	"errors"
 	"io/fs"
 	"os"
@@ -10,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Dir is a directory of the system, as an FS. Where the directory's name comes to mean another one, as a symbolic link to the release in
+// Dir is a directory of the system, as an FS; it wants Linux 5.6 or newer, for openat2(2). Where the directory's name comes to mean another one, as a symbolic link to the release in
 // force that is changed, Refresh is to be called.
 type Dir struct {
 	path string
@@ -113,7 +114,7 @@ func (d *Dir) Open(name []byte, o *Object) error {
 
 func (d *Dir) open(name []byte) (int, error) {
 	var path [longestName]byte
-	if len(name) >= len(path) {
+	if len(name) >= len(path) || bytes.IndexByte(name, 0) >= 0 {
 		return -1, fs.ErrNotExist
 	}
 	if len(name) == 0 {

@@ -81,6 +81,7 @@ func TestDir(t *testing.T) {
 	f("dangling", None, 0, fs.ErrNotExist)
 	f("missing", None, 0, fs.ErrNotExist)
 	f("a.txt/x", None, 0, fs.ErrNotExist)
+	f("a.txt\x00.png", None, 0, fs.ErrNotExist)
 	f(strings.Repeat("a", 256), None, 0, fs.ErrNotExist)
 	f(strings.Repeat("a/", 5000), None, 0, fs.ErrNotExist)
 }
