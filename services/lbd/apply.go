@@ -153,7 +153,7 @@ func settings(p *config.Pool) *pool.Settings {
 	return &pool.Settings{
 		Balance: pool.Balance(p.Balance), Check: checkOf(p), Connect: p.Connect.Std(), Timeout: p.Timeout.Std(),
 		PerTry: p.Retries.PerTry.Std(), Retries: p.Retries.Max, Percent: p.Retries.Percent,
-		MaxBody: int64(p.MaxBody), Forwarded: p.Forwarded,
+		MaxBody: int64(p.MaxBody),
 	}
 }
 
@@ -161,7 +161,7 @@ func settings(p *config.Pool) *pool.Settings {
 func (s *Service) liveLocked(c *Config, table *rule.Table, pages *pages) *live {
 	now := time.Now()
 	l := &live{
-		table: table, trusted: c.Proxies(), reasonHeader: c.ReasonHeader,
+		table: table, trusted: c.Proxies(), reasonHeader: c.ReasonHeader, acceptID: c.RequestID.Accept, answerID: c.RequestID.Answer,
 		pages: pages.all, shut: shutOf(c, pages.maintenance, s.overrides.List(now)),
 		read: c.Timeouts.Read.Std(), write: c.Timeouts.Write.Std(), tunnel: c.Timeouts.Tunnel.Std(),
 	}
@@ -171,7 +171,10 @@ func (s *Service) liveLocked(c *Config, table *rule.Table, pages *pages) *live {
 		l.routes = append(l.routes, way{name, s.counters.traffic.Route(name)})
 	}
 	for _, name := range c.PoolNames() {
-		l.groups = append(l.groups, &group{s.pools[conf.Name(name)], s.counters.traffic.Pool(name)})
+		f := &c.Pools[conf.Name(name)].Forwarded
+		l.groups = append(l.groups, &group{
+			Pool: s.pools[conf.Name(name)], traffic: s.counters.traffic.Pool(name), inform: f.Inform(), beginsTraces: f.Enabled && f.Trace == "make", sampled: f.Sampled,
+		})
 	}
 	s.roots.gate.SetLimit(c.Connections)
 	for i, tree := range s.roots.configure(c.Routes, now) {

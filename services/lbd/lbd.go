@@ -97,7 +97,7 @@ func New(c *Config, env *daemon.Env) (*Service, error) {
 	s.runner = probe.NewRunner(probe.RunnerOptions{Metrics: env.Metrics})
 	s.counters = newCounters()
 	s.log = accesslog.New(accesslog.Env{Node: env.Node, Stdout: os.Stdout, Metrics: env.Metrics, Health: env.Health})
-	s.site = &site{told: s.counters.retry, log: s.log, counters: s.counters}
+	s.site = &site{told: s.counters.retry, log: s.log, counters: s.counters, ids: newSources()}
 	if s.engine, err = engine.New(s.engineOptions(c), s.site); err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package lbd
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -282,9 +283,12 @@ func TestAllDownIs503AndToldEverywhere(t *testing.T) {
 	if ok, why := b.Env().Health.Ready(); !ok {
 		t.Errorf("a pool without members makes lbd not ready: %v", why)
 	}
-	if !strings.Contains(metrics(t, b), `everup_lbd_requests_total{pool="web",class="5xx"} 1`) {
-		t.Errorf("metrics lack the 5xx:\n%s", metrics(t, b))
-	}
+	labtest.Eventually(t, patience, "the 5xx is counted", func() error { // which it is once the answer is sent
+		if m := metrics(t, b); !strings.Contains(m, `everup_lbd_requests_total{pool="web",class="5xx"} 1`) {
+			return errors.New(m)
+		}
+		return nil
+	})
 }
 
 func metrics(t testing.TB, b *balancer) string {

@@ -6,11 +6,15 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 )
+
+// newID is an id that lbd makes.
+var newID = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`)
 
 // seen runs lbd before a backend that keeps the request it got.
 func seen(t testing.TB, extra, top, send string) http.Header {
@@ -20,6 +24,9 @@ func seen(t testing.TB, extra, top, send string) http.Header {
 		h := r.Header.Clone()
 		h.Set("Host", r.Host)
 		h.Set("Target", r.RequestURI)
+		if newID.MatchString(h.Get("X-Request-Id")) {
+			h.Set("X-Request-Id", "new")
+		}
 		got <- h
 	})
 	b := start(t, top+poolYAML(extra, addr))
@@ -38,13 +45,13 @@ func TestFieldsAreForwarded(t *testing.T) {
 		"Keep-Alive: 5\nProxy-Authorization: secret\nTE: trailers, gzip\nX-Forwarded-For: 6.6.6.6\nForwarded: for=6.6.6.6\n\n",
 		http.Header{
 			"Host": {"site.test"}, "Target": {"/a%2Fb//c?x=%zz;y"}, "X-Kept": {"2"}, "Te": {"trailers"}, "Connection": {"TE"},
-			"X-Forwarded-For": {"127.0.0.1"}, "X-Forwarded-Proto": {"http"}, "X-Forwarded-Host": {"site.test"},
+			"X-Forwarded-For": {"127.0.0.1"}, "X-Forwarded-Proto": {"http"}, "X-Forwarded-Host": {"site.test"}, "X-Request-Id": {"new"},
 		})
 	f("", "trusted: [127.0.0.0/8]\n", "GET / HTTP/1.1\nHost: in.test\nConnection: close\nX-Forwarded-For: 9.9.9.9\nX-Forwarded-Proto: https\n"+
 		"X-Forwarded-Host: out.test\nForwarded: for=9.9.9.9\n\n",
 		http.Header{
 			"Host": {"in.test"}, "Target": {"/"}, "Forwarded": {"for=9.9.9.9"},
-			"X-Forwarded-For": {"9.9.9.9, 127.0.0.1"}, "X-Forwarded-Proto": {"https"}, "X-Forwarded-Host": {"out.test"},
+			"X-Forwarded-For": {"9.9.9.9, 127.0.0.1"}, "X-Forwarded-Proto": {"https"}, "X-Forwarded-Host": {"out.test"}, "X-Request-Id": {"new"},
 		})
 	f("    forwarded: false\n", "", "GET / HTTP/1.1\nHost: a\nConnection: close\nX-Forwarded-For: 6.6.6.6\n\n",
 		http.Header{"Host": {"a"}, "Target": {"/"}})

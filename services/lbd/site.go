@@ -12,6 +12,7 @@ import (
 	"github.com/everup/everup/services/lbd/internal/page"
 	"github.com/everup/everup/services/lbd/internal/pool"
 	"github.com/everup/everup/services/lbd/internal/rule"
+	"github.com/everup/everup/services/lbd/internal/trace"
 	"github.com/everup/everup/services/lbd/internal/traffic"
 )
 
@@ -23,6 +24,8 @@ type live struct {
 	noRoute      way
 	trusted      rule.Proxies
 	reasonHeader bool
+	acceptID     string // whose X-Request-Id is kept, as in the configuration
+	answerID     bool
 	read         time.Duration // longest wait for the next bytes of a request's body
 	write        time.Duration // longest wait for a client to take bytes
 	tunnel       time.Duration // longest silence of an upgraded connection
@@ -37,6 +40,7 @@ type site struct {
 	told     func(pool, why string)
 	log      *accesslog.Log
 	counters *counters
+	ids      []*trace.Source // by worker
 }
 
 // way is a route as requests are counted by it.
@@ -61,6 +65,7 @@ type scratch struct {
 	entry   accesslog.Entry
 	files   files.Request
 	answer  files.Answer
+	naming
 }
 
 // Decide asks the rules.
@@ -77,6 +82,8 @@ func (s *site) Decide(r *engine.Request, p *engine.Plan) {
 	peer := r.Peer.Addr().Unmap()
 	p.Trusted = l.trusted.Trusts(peer)
 	c.facts = rule.Facts{Client: l.trusted.Client(peer, &c.request), Secure: l.trusted.Secure(peer, r.TLS != nil, &c.request), Random: rand.Uint64()}
+	c.name(r, l.acceptID == "always" || l.acceptID == "trusted" && p.Trusted, s.ids[r.Worker])
+	p.ID, p.AnswerID = c.id, l.answerID
 	if r.Head.Target.Form == http1.Authority {
 		p.Status, p.Reason = 405, reasonConnect
 		c.way = &l.noRoute
@@ -84,7 +91,9 @@ func (s *site) Decide(r *engine.Request, p *engine.Plan) {
 		l.table.Decide(&c.request, &c.facts, &c.verdict)
 		l.plan(c, r, p)
 		c.way = l.way(c.verdict.Rule)
-		c.group, _ = p.Pool.(*group)
+		if c.group, _ = p.Pool.(*group); c.group != nil {
+			c.group.told(&c.naming, p, s.ids[r.Worker])
+		}
 	}
 	c.way.cell.Begin(r.Worker)
 }
@@ -126,7 +135,7 @@ func (l *live) forward(g *group, v *rule.Verdict, p *engine.Plan) {
 	g.Request(time.Now())
 	p.Pool, p.Status, p.Reason = g, 0, engine.NoReason
 	p.Connect, p.Timeout, p.PerTry = set.Connect, set.Timeout, set.PerTry
-	p.Retries, p.MaxBody, p.Forwarded = set.Retries, set.MaxBody, set.Forwarded
+	p.Retries, p.MaxBody = set.Retries, set.MaxBody
 	p.Target, p.Host, p.Request = v.Target, v.Host, v.Request
 }
 
@@ -150,7 +159,7 @@ func (c *scratch) describe(rec *engine.Record) {
 	r := &rec.Request
 	c.entry = accesslog.Entry{
 		Time: rec.Start, Client: c.facts.Client, Peer: r.Peer.Addr().Unmap(), Head: r.Head, Bytes: r.Bytes, Proto: "HTTP/1.1", Secure: c.facts.Secure,
-		Host: r.Host(), Status: rec.Status, Sent: rec.Sent, Received: rec.Received, Route: c.way.name, Pool: rec.Pool, Member: rec.Member,
+		Host: r.Host(), ID: c.id, Trace: c.trace, Status: rec.Status, Sent: rec.Sent, Received: rec.Received, Route: c.way.name, Pool: rec.Pool, Member: rec.Member,
 		Retries: rec.Retries, Reason: string(rec.Reason), Broken: rec.Reason == engine.Truncated || rec.Reason == engine.Stopped,
 		Timing: accesslog.Timing{
 			Handshake: rec.Handshake, Read: rec.Read, Gather: rec.Gather, Queue: rec.Queue, Connect: rec.Connect, First: rec.Head, Duration: rec.Duration,
@@ -170,7 +179,10 @@ func (s *site) Retried(pool string, why engine.Reason) { s.told(pool, string(why
 // group is a pool as the engine sees it.
 type group struct {
 	*pool.Pool
-	traffic *traffic.Pool
+	traffic      *traffic.Pool
+	inform       engine.Inform
+	beginsTraces bool // for requests that have none
+	sampled      int  // of them, per cent
 }
 
 // Pick is engine.Pool's.

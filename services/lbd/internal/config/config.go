@@ -16,8 +16,9 @@ type Config struct {
 	Connections  int                 `yaml:"connections" default:"10000" min:"1" max:"1000000" doc:"Client connections at once over all addresses; further ones wait in the kernel's queue."`
 	MaxHeader    conf.Size           `yaml:"max_header" default:"64KiB" min:"1KiB" max:"1MiB" doc:"Largest head of a request; a larger one is answered 431. Changes with a restart."`
 	Timeouts     Timeouts            `yaml:"timeouts" doc:"Patience with clients."`
-	Trusted      []conf.Prefix       `yaml:"trusted" doc:"Proxies in front whose X-Forwarded-For, -Proto and -Host are believed and kept; from others they are dropped."`
+	Trusted      []conf.Prefix       `yaml:"trusted" doc:"Proxies in front whose X-Forwarded-For, -Proto, -Host and -Port, Forwarded and X-Request-Id are believed and kept; from others they are dropped."`
 	ReasonHeader bool                `yaml:"reason_header" default:"false" doc:"Say in X-Everup-Reason why lbd itself answered with an error."`
+	RequestID    RequestID           `yaml:"request_id" doc:"The id that each request has: in access logs, and told to members as their pool's forwarded says."`
 	Routes       []Route             `yaml:"routes" max:"1024" doc:"What becomes of requests: the first route whose conditions all hold and that has an outcome decides, none means 404."`
 	Pools        map[conf.Name]*Pool `yaml:"pools" max:"256" doc:"Groups of servers that answer alike."`
 	DoS          *DoS                `yaml:"dos" doc:"Which clients ask too much; absent means that nobody is suspect."`
@@ -49,7 +50,7 @@ type Pool struct {
 	Connect     conf.Duration `yaml:"connect" default:"2s" min:"10ms" max:"1m" doc:"Longest wait for a connection to a member."`
 	Timeout     conf.Duration `yaml:"timeout" default:"60s" min:"10ms" max:"1d" doc:"Longest wait for the head of the answer over all tries (504 after it), and longest silence within an answer's body."`
 	MaxBody     conf.Size     `yaml:"max_body" default:"0" doc:"Largest body of a request, 413 beyond it; 0 means no bound, as bodies are passed on as they come."`
-	Forwarded   bool          `yaml:"forwarded" default:"true" doc:"Tell members the client by X-Forwarded-For, -Proto and -Host."`
+	Forwarded   Forwarded     `yaml:"forwarded" doc:"What members are told of the client and the request's way."`
 	TLS         *MemberTLS    `yaml:"tls" doc:"Speak TLS with members; absent means plain."`
 	HTTP2       bool          `yaml:"http2" default:"false" doc:"Speak HTTP/2 with members, over TLS or at once (h2c)."`
 	Proxy       string        `yaml:"proxy_protocol" default:"off" enum:"off|v1|v2" doc:"Tell members the client's address before all else, by the PROXY protocol's version 1 or 2."`

@@ -3,6 +3,7 @@ package engine
 import (
 	"cmp"
 	"context"
+	"hash/maphash"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -34,6 +35,7 @@ type Engine struct {
 	workers []*worker
 	wg      sync.WaitGroup
 
+	hide    maphash.Seed // of identifiers in place of addresses
 	idle    idle
 	shakes  shakeLimit
 	counts  counts
@@ -46,7 +48,7 @@ type Engine struct {
 
 // New returns an engine that asks site. Run it.
 func New(o Options, site Site) (*Engine, error) {
-	e := &Engine{o: o, site: site, empty: make(chan struct{}, 1)}
+	e := &Engine{o: o, site: site, hide: maphash.MakeSeed(), empty: make(chan struct{}, 1)}
 	e.idle.all = map[idleKey][]*member{}
 	e.SetLimit(o.Clients)
 	for i := range max(o.Workers, 1) {

@@ -55,11 +55,12 @@ func (x *exchange) answerHead(o *headOut, in []byte, chunked bool) {
 	named := x.namedByConnection(&x.res, in)
 	for i := range x.res.Fields {
 		f := &x.res.Fields[i]
-		if f.ID.HopByHop() || named && isNamed(&x.res, in, f) || rule.Drops(x.plan.Response, f.Name.In(in)) {
+		if f.ID.HopByHop() || f.ID == http1.XRequestID && x.plan.AnswerID || named && isNamed(&x.res, in, f) || rule.Drops(x.plan.Response, f.Name.In(in)) {
 			continue
 		}
 		o.copy(f, in)
 	}
+	x.answerID(o)
 	o.edits(x.plan.Response)
 	if x.plan.SetCookie != nil {
 		o.field("Set-Cookie", x.plan.SetCookie)

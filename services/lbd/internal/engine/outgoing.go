@@ -35,9 +35,7 @@ func (x *exchange) requestHead(b []byte, framed bool) []byte {
 	if x.req.TrailersOK {
 		o.text("TE", "trailers")
 	}
-	if x.plan.Forwarded {
-		x.tellClient(o, in)
-	}
+	x.inform(o, in)
 	o.end()
 	return o.b
 }
@@ -87,58 +85,6 @@ func scheme(raw []byte) string {
 		return "https://"
 	}
 	return "http://"
-}
-
-// replaced reports whether a field of the client's is not passed on because the plan has one of its own, or does not believe
-// it.
-func (x *exchange) replaced(id http1.ID) bool {
-	switch id {
-	case http1.Host:
-		return x.plan.Host != nil
-	case http1.XForwardedFor, http1.XForwardedProto, http1.XForwardedHost:
-		return x.plan.Forwarded || !x.plan.Trusted
-	case http1.Forwarded:
-		return !x.plan.Trusted
-	case http1.Expect:
-		return !x.req.Continue // from who speaks HTTP/1.0
-	}
-	return false
-}
-
-// tellClient appends X-Forwarded-For, -Proto and -Host.
-func (x *exchange) tellClient(o *headOut, in []byte) {
-	o.begin("X-Forwarded-For")
-	var proto, host []byte
-	if x.plan.Trusted {
-		for i := range x.req.Fields {
-			f := &x.req.Fields[i]
-			switch v := f.Value.In(in); f.ID {
-			case http1.XForwardedFor:
-				o.b = append(append(o.b, v...), ", "...)
-			case http1.XForwardedProto:
-				proto = v
-			case http1.XForwardedHost:
-				host = v
-			}
-		}
-	}
-	from := x.c.from()
-	o.b = from.peer.Addr().Unmap().AppendTo(o.b)
-	o.done()
-	switch {
-	case len(proto) > 0:
-		o.field("X-Forwarded-Proto", proto)
-	case from.tls != nil:
-		o.text("X-Forwarded-Proto", "https")
-	default:
-		o.text("X-Forwarded-Proto", "http")
-	}
-	if len(host) == 0 {
-		host = x.rec.Request.Host()
-	}
-	if len(host) > 0 {
-		o.field("X-Forwarded-Host", host)
-	}
 }
 
 // namedByConnection reports whether a head's Connection may name fields besides the usual ones.

@@ -104,7 +104,7 @@ func (x *exchange) ownText(o *headOut, planned bool, status int, why Reason) {
 		kind, b = x.plan.Type, append(b, x.plan.Body...)
 	case p != nil && page.WantsHTML(x.req.Get(x.in.bytes(), http1.Accept)):
 		kind = htmlType
-		b = p.Append(b, &page.Vars{Status: status, Why: string(why), Host: x.rec.Request.Host(), RequestID: x.requestID(), RetryAfter: x.retryAfter()})
+		b = p.Append(b, &page.Vars{Status: status, Why: string(why), Host: x.rec.Request.Host(), RequestID: x.plan.ID, RetryAfter: x.retryAfter()})
 	default:
 		b = append(strconv.AppendInt(b, int64(status), 10), ' ')
 		b = append(append(b, http1.Reason(status)...), '\n')
@@ -141,6 +141,7 @@ func (x *exchange) ownFields(o *headOut, a *files.Answer, status int, why Reason
 		o.field("Location", x.plan.Location)
 	}
 	x.keepFields(o)
+	x.answerID(o)
 	o.edits(x.plan.Response)
 }
 
@@ -151,24 +152,6 @@ func (x *exchange) say(o *headOut, name string, value []byte) {
 	}
 	o.field(name, value)
 }
-
-// requestID is the name that a proxy in front has given the request, if it is believed.
-func (x *exchange) requestID() []byte {
-	if !x.plan.Trusted {
-		return nil
-	}
-	in := x.in.bytes()
-	for i := range x.req.Fields {
-		if f := &x.req.Fields[i]; f.ID == http1.Other && http1.Equal(f.Name.In(in), "x-request-id") {
-			id := f.Value.In(in)
-			return id[:min(len(id), maxRequestID)]
-		}
-	}
-	return nil
-}
-
-// maxRequestID bounds what of an id stands in a page.
-const maxRequestID = 128
 
 // retryAfter is what 503 says, in seconds.
 func (x *exchange) retryAfter() int {

@@ -38,7 +38,7 @@ func (s *site) Decide(r *Request, p *Plan) {
 	s.mu.Unlock()
 	*p = Plan{
 		Pool: s, Connect: time.Second, Timeout: 5 * time.Second, Retries: 2, Read: 5 * time.Second, Write: 5 * time.Second,
-		Tunnel: 5 * time.Second, Tell: true, Forwarded: true, Via: via,
+		Tunnel: 5 * time.Second, Tell: true, Inform: InformUsual, Via: via,
 	}
 	if s.plan != nil {
 		s.plan(r, p)

@@ -68,8 +68,11 @@ type Plan struct {
 	SetCookie []byte      // a field of the answer; nil: none
 	Host      []byte      // in place of the request's Host; nil: as it came
 	Target    []byte      // in place of the request's path and query; nil: as it came
-	Forwarded bool        // tell the client by X-Forwarded-*
+	Inform    Inform      // what a member is told of the client
 	Trusted   bool        // believe the client's own X-Forwarded-* and Forwarded
+	ID        []byte      // the request's id, told as Inform and AnswerID say
+	AnswerID  bool        // tell the client the id, too
+	Trace     []byte      // traceparent in place of the request's; nil: see Inform
 
 	Via     *Transport    // how the member is spoken to; nil: plain HTTP/1.1
 	Connect time.Duration // longest wait for a connection

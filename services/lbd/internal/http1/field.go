@@ -46,6 +46,10 @@ const (
 	IfModifiedSince
 	IfUnmodifiedSince
 	IfRange
+	XForwardedPort
+	XRequestID
+	Traceparent
+	Tracestate
 
 	ids
 )
@@ -57,6 +61,7 @@ var names = [ids]string{
 	"proxy-authorization", "proxy-authenticate", "range", "date", "server", "content-type", "content-encoding",
 	"etag", "vary", "cache-control", "location", "http2-settings", "strict-transport-security",
 	"if-match", "if-none-match", "if-modified-since", "if-unmodified-since", "if-range",
+	"x-forwarded-port", "x-request-id", "traceparent", "tracestate",
 }
 
 // String returns the field's name in lower case.
@@ -106,7 +111,7 @@ func (id ID) HopByHop() bool { return hopByHop>>id&1 != 0 }
 const notInTrailer = 1<<Host | 1<<ContentLength | 1<<TransferEncoding | 1<<Connection | 1<<KeepAlive | 1<<ProxyConnection |
 	1<<Upgrade | 1<<Expect | 1<<TE | 1<<Trailer | 1<<Cookie | 1<<SetCookie | 1<<Authorization | 1<<ProxyAuthorization |
 	1<<ProxyAuthenticate | 1<<Range | 1<<ContentType | 1<<ContentEncoding | 1<<CacheControl | 1<<Location | 1<<Vary |
-	1<<Forwarded | 1<<XForwardedFor | 1<<XForwardedProto | 1<<XForwardedHost | 1<<HTTP2Settings |
+	1<<Forwarded | 1<<XForwardedFor | 1<<XForwardedProto | 1<<XForwardedHost | 1<<XForwardedPort | 1<<HTTP2Settings |
 	1<<IfMatch | 1<<IfNoneMatch | 1<<IfModifiedSince | 1<<IfUnmodifiedSince | 1<<IfRange
 
 // InTrailer reports whether a field may stand behind a body.

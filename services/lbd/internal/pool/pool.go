@@ -17,15 +17,14 @@ import (
 
 // Settings of a pool that may change while it lives. They are not changed after they were given.
 type Settings struct {
-	Balance   Balance
-	Check     probe.Config
-	Connect   time.Duration // longest wait for a connection
-	Timeout   time.Duration // until the answer's head, and longest silence in its body
-	PerTry    time.Duration // 0: none of its own
-	Retries   int
-	Percent   int   // retry budget
-	MaxBody   int64 // 0: no bound
-	Forwarded bool
+	Balance Balance
+	Check   probe.Config
+	Connect time.Duration // longest wait for a connection
+	Timeout time.Duration // until the answer's head, and longest silence in its body
+	PerTry  time.Duration // 0: none of its own
+	Retries int
+	Percent int   // retry budget
+	MaxBody int64 // 0: no bound
 }
 
 // Env is what a Pool needs.
