@@ -21,6 +21,7 @@ import (
 	"github.com/everup/everup/services/lbd/internal/accesslog"
 	"github.com/everup/everup/services/lbd/internal/config"
 	"github.com/everup/everup/services/lbd/internal/engine"
+	"github.com/everup/everup/services/lbd/internal/events"
 	"github.com/everup/everup/services/lbd/internal/files"
 	"github.com/everup/everup/services/lbd/internal/http1"
 	"github.com/everup/everup/services/lbd/internal/pool"
@@ -55,6 +56,7 @@ type Service struct {
 	overrides *state.Overrides
 	log       *accesslog.Log
 	counters  *counters
+	events    *events.Emitter
 	vips      *vip.Manager
 	checked   *health.Item  // gates readiness until the first checks are done
 	look      chan struct{} // something changed that refresh should see
@@ -96,6 +98,7 @@ func New(c *Config, env *daemon.Env) (*Service, error) {
 	}
 	s.runner = probe.NewRunner(probe.RunnerOptions{Metrics: env.Metrics})
 	s.counters = newCounters()
+	s.events = events.NewEmitter(env.Bus.Emit)
 	s.log = accesslog.New(accesslog.Env{Node: env.Node, Stdout: os.Stdout, Metrics: env.Metrics, Health: env.Health})
 	s.site = &site{told: s.counters.retry, log: s.log, counters: s.counters, ids: newSources()}
 	if s.engine, err = engine.New(s.engineOptions(c), s.site); err != nil {

@@ -98,6 +98,7 @@ func (s *Service) follow(ctx context.Context) {
 		case now := <-every.C:
 			s.lookAtRoots(now)
 			s.refresh()
+			s.events.Tick()
 		case now := <-first.C:
 			if s.firstRoundDone(now.Sub(started)) {
 				s.checked.OK()
@@ -146,7 +147,7 @@ func (s *Service) event(p *pool.Pool, e pool.Event) {
 		object = objectOf(p.Name(), e.Member)
 	}
 	s.env.Log.Info().Str("pool", p.Name()).Str("member", string(e.Member)).Str("detail", e.Detail).Msg(e.Kind)
-	s.env.Bus.Emit(e.Kind, object, map[string]string{"pool": p.Name(), "member": string(e.Member), "detail": e.Detail})
+	s.events.Emit(e.Kind, object, map[string]any{"pool": p.Name(), "member": string(e.Member), "detail": e.Detail})
 	s.poolHealth(p)
 	select {
 	case s.look <- struct{}{}:
