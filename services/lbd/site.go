@@ -150,8 +150,8 @@ func (s *site) Done(rec *engine.Record) {
 	if s.log.On() {
 		c.describe(rec)
 		s.log.Log(&c.entry)
+		c.entry = accesslog.Entry{} // nothing of the request is kept
 	}
-	c.entry = accesslog.Entry{} // nothing of the request is kept
 }
 
 // describe fills the entry in. What the request says of itself may be little if it is malformed.
