@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/everup/everup/services/lbd/internal/config"
+	"github.com/everup/everup/services/lbd/internal/engine"
 	"github.com/everup/everup/services/lbd/internal/pool"
 	"github.com/everup/everup/services/lbd/internal/rule"
 	"github.com/everup/everup/shared/conf"
@@ -63,6 +64,10 @@ func (s *Service) apply(c *Config, vips func(vip.Config) error) error {
 	if err != nil {
 		return err
 	}
+	shakes, err := handshakeRate(c)
+	if err != nil {
+		return err
+	}
 	logs, err := s.log.Prepare(logSpecs(c, s.env.Node))
 	if err != nil {
 		return err
@@ -87,10 +92,11 @@ func (s *Service) apply(c *Config, vips func(vip.Config) error) error {
 	gone := s.configurePoolsLocked(c, checkers)
 	s.cfg = c
 	s.site.live.Store(s.liveLocked(c, table, pages))
-	goneListeners := s.swapListenersLocked(listeners, fresh)
+	goneListeners := s.swapListenersLocked(c, listeners, fresh)
 	s.mu.Unlock()
 	s.engine.SetLimit(c.Connections)
 	s.log.Use(logs)
+	s.engine.SetHandshakeRate(shakes)
 	closeAll(goneListeners)
 	for _, p := range gone {
 		p.Close()
@@ -170,12 +176,19 @@ func (s *Service) liveLocked(c *Config, table *rule.Table, pages *pages) *live {
 		name := nameOf(c.Routes[i].Name, i)
 		l.routes = append(l.routes, way{name, s.counters.traffic.Route(name)})
 	}
-	for _, name := range c.PoolNames() {
-		f := &c.Pools[conf.Name(name)].Forwarded
+	via := map[conf.Name]*engine.Transport{}
+	for _, n := range c.PoolNames() {
+		name := conf.Name(n)
+		if t := transportOf(c.Pools[name], s.via[name]); t != nil {
+			via[name] = t
+		}
+		f := &c.Pools[name].Forwarded
 		l.groups = append(l.groups, &group{
-			Pool: s.pools[conf.Name(name)], traffic: s.counters.traffic.Pool(name), inform: f.Inform(), beginsTraces: f.Enabled && f.Trace == "make", sampled: f.Sampled,
+			Pool: s.pools[name], traffic: s.counters.traffic.Pool(n), via: via[name],
+			inform: f.Inform(), beginsTraces: f.Enabled && f.Trace == "make", sampled: f.Sampled,
 		})
 	}
+	s.via = via
 	s.roots.gate.SetLimit(c.Connections)
 	for i, tree := range s.roots.configure(c.Routes, now) {
 		l.own = append(l.own, liveRoute{tree, pages.routes[i], c.Routes[i].Intercept})
@@ -211,8 +224,6 @@ func unservedAt(l *config.Listener) string {
 		return "tls"
 	case l.HTTP2:
 		return "http2"
-	case l.Proxy.Mode != config.ProxyOff:
-		return "proxy_protocol"
 	}
 	return ""
 }
@@ -224,10 +235,6 @@ func unservedBehind(p *config.Pool) string {
 		return "tls"
 	case p.HTTP2:
 		return "http2"
-	case p.Proxy != config.ProxyOff:
-		return "proxy_protocol"
-	case !p.KeepAlive:
-		return "keep_alive"
 	}
 	return ""
 }
@@ -238,8 +245,6 @@ func unserved(r *config.Route) string {
 		switch {
 		case len(m.DoS) > 0:
 			return "dos"
-		case len(m.TLSName) > 0:
-			return "tls_name"
 		}
 	}
 	return ""
@@ -291,13 +296,16 @@ func freeName(taken map[string]bool) string {
 }
 
 // swapListenersLocked puts all in force, serves the fresh ones and returns those that are to be closed.
-func (s *Service) swapListenersLocked(all, fresh []*listener) (gone []*listener) {
+func (s *Service) swapListenersLocked(c *Config, all, fresh []*listener) (gone []*listener) {
 	for _, l := range s.listeners {
 		if !slices.Contains(all, l) {
 			gone = append(gone, l)
 		}
 	}
 	s.listeners = all
+	for i, l := range all { // in the order of the configuration
+		l.begin(openingOf(c, &c.Listen[i]))
+	}
 	for _, l := range fresh {
 		l.serve(s.engine)
 	}

@@ -29,7 +29,7 @@ func TestUnservedRules(t *testing.T) {
 	}
 	f("{host: [a, b], path: [/x, /y], pool: web}, {path: /a, from: 10.0.0.0/8, deny: true}, {pool: web}", "")
 	f("{pool: web, dos: hard}", "routes[0].dos")
-	f("{path: /x, not: {tls_name: a.test}, pool: web}", "routes[0].tls_name")
+	f("{path: /x, not: {tls_name: a.test}, pool: web}", "")
 	f("{files: {root: /srv}}", "")
 }
 

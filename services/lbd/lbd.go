@@ -57,6 +57,7 @@ type Service struct {
 	log       *accesslog.Log
 	counters  *counters
 	events    *events.Emitter
+	begun     *beginnings
 	vips      *vip.Manager
 	checked   *health.Item  // gates readiness until the first checks are done
 	look      chan struct{} // something changed that refresh should see
@@ -71,6 +72,7 @@ type Service struct {
 	mu        sync.Mutex // guards what follows
 	cfg       *Config
 	pools     map[conf.Name]*pool.Pool
+	via       map[conf.Name]*engine.Transport // of pools whose members are not spoken to plainly
 	listeners []*listener
 	draining  bool
 	roots     roots
@@ -101,6 +103,9 @@ func New(c *Config, env *daemon.Env) (*Service, error) {
 	s.events = events.NewEmitter(env.Bus.Emit)
 	s.log = accesslog.New(accesslog.Env{Node: env.Node, Stdout: os.Stdout, Metrics: env.Metrics, Health: env.Health})
 	s.site = &site{told: s.counters.retry, log: s.log, counters: s.counters, ids: newSources()}
+	if s.begun, err = newBeginnings(env.Metrics, env.Log); err != nil {
+		return nil, err
+	}
 	if s.engine, err = engine.New(s.engineOptions(c), s.site); err != nil {
 		return nil, err
 	}
@@ -125,6 +130,7 @@ func (s *Service) engineOptions(c *Config) engine.Options {
 	limits.Line = min(limits.Line, limits.Head)
 	return engine.Options{
 		Workers: runtime.GOMAXPROCS(0), Limits: limits, Header: c.Timeouts.Header.Std(), Idle: c.Timeouts.Idle.Std(), Clients: c.Connections,
+		Begun: s.begun.begun,
 		Panic: func(v any) {
 			s.env.Log.Error().Interface("panic", v).Bytes("stack", debug.Stack()).Msg("BUG: an exchange failed; its connection is closed")
 		},

@@ -17,6 +17,7 @@ type listener struct {
 	net.Listener
 	name string // in the set
 	want string // as configured
+	how  *engine.Opening
 
 	once    sync.Once
 	fds     []int // for the engine, which has not taken them yet
@@ -40,8 +41,15 @@ func (l *listener) open(e *engine.Engine) error {
 
 // serve has the engine accept.
 func (l *listener) serve(e *engine.Engine) {
-	l.accepts = e.Listen(l.fds, new(engine.Opening))
+	l.accepts = e.Listen(l.fds, l.how)
 	l.fds = nil
+}
+
+// begin has connections from now on begin as o says.
+func (l *listener) begin(o *engine.Opening) {
+	if l.how = o; l.accepts != nil {
+		l.accepts.Open(o)
+	}
 }
 
 // Close stops accepting. Connections live on.

@@ -84,6 +84,9 @@ func (s *site) Decide(r *engine.Request, p *engine.Plan) {
 	c.facts = rule.Facts{Client: l.trusted.Client(peer, &c.request), Secure: l.trusted.Secure(peer, r.TLS != nil, &c.request), Random: rand.Uint64()}
 	c.name(r, l.acceptID == "always" || l.acceptID == "trusted" && p.Trusted, s.ids[r.Worker])
 	p.ID, p.AnswerID = c.id, l.answerID
+	if r.TLS != nil {
+		c.facts.ServerName = r.TLS.ServerName
+	}
 	if r.Head.Target.Form == http1.Authority {
 		p.Status, p.Reason = 405, reasonConnect
 		c.way = &l.noRoute
@@ -134,6 +137,7 @@ func (l *live) forward(g *group, v *rule.Verdict, p *engine.Plan) {
 	set := g.Settings()
 	g.Request(time.Now())
 	p.Pool, p.Status, p.Reason = g, 0, engine.NoReason
+	p.Via = g.via
 	p.Connect, p.Timeout, p.PerTry = set.Connect, set.Timeout, set.PerTry
 	p.Retries, p.MaxBody = set.Retries, set.MaxBody
 	p.Target, p.Host, p.Request = v.Target, v.Host, v.Request
@@ -183,6 +187,7 @@ type group struct {
 	inform       engine.Inform
 	beginsTraces bool // for requests that have none
 	sampled      int  // of them, per cent
+	via          *engine.Transport // nil: plain
 }
 
 // Pick is engine.Pool's.

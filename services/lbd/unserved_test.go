@@ -22,11 +22,7 @@ func TestRefusesWhatItDoesNotDo(t *testing.T) {
 	f(pool("connect: 1s"), "")
 	f(pool("tls: {}"), "lbd: pools.web.tls: ")
 	f(pool("http2: true"), "lbd: pools.web.http2: ")
-	f(pool("proxy_protocol: v1"), "lbd: pools.web.proxy_protocol: ")
-	f(pool("keep_alive: false"), "lbd: pools.web.keep_alive: ")
 	f("listen: [':1', {addr: ':2', tls: web}]\n", "lbd: listen[1].tls: ")
 	f("listen: [{addr: ':2', http2: true}]\n", "lbd: listen[0].http2: ")
-	f("trusted: [10.0.0.0/8]\nlisten: [{addr: ':2', proxy_protocol: accept}]\n", "lbd: listen[0].proxy_protocol: ")
 	f("routes: [{dos: hard, deny: true}]\n", "lbd: routes[0].dos: ")
-	f("routes: [{not: {tls_name: a.test}, deny: true}]\n", "lbd: routes[0].tls_name: ")
 }

@@ -46,6 +46,7 @@ func TestErrors(t *testing.T) {
 		`lbd.yaml:1:53: pools.web.tls.key: is without a cert`,
 		`lbd.yaml:1:73: pools.web.tls.insecure: ca and insecure exclude each other`,
 		`lbd.yaml:1:96: pools.web.proxy_protocol: "v3" is not one of off, v1, v2 (did you mean "v1"?)`)
+	f("handshakes: {rate: 10, burst: 5}\n", `lbd.yaml:1:31: handshakes.burst: is less than rate`)
 	f("pools: {web: {members: [{addr: 'h:80'}], timeout: 1s, retries: {per_try_timeout: 2s}}}\n",
 		`lbd.yaml:1:82: pools.web.retries.per_try_timeout: is longer than the pool's timeout`)
 }

@@ -14,9 +14,11 @@ type Listener struct {
 	Proxy ProxyProtocol `yaml:"proxy_protocol" doc:"Proxies in front that tell the client's address before all else, by the PROXY protocol (version 1 or 2)."`
 }
 
-// The modes of ProxyProtocol.
+// The modes of ProxyProtocol, and what a pool may say of it.
 const (
 	ProxyOff     = "off"
+	ProxyV1      = "v1"
+	ProxyV2      = "v2"
 	ProxyAccept  = "accept"
 	ProxyRequire = "require"
 )

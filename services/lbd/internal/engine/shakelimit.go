@@ -6,7 +6,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/everup/everup/shared/fault"
 	"github.com/everup/everup/shared/limit"
 )
 
@@ -20,27 +19,21 @@ type shakeLimit struct {
 	seed maphash.Seed
 }
 
-// SetHandshakeRate bounds the handshakes of one source (an IPv4 address, an IPv6 network of 64 bits) that clients begin: so many in a second,
-// after a burst of so many. One too many is closed before any of its bytes is looked at. 0 of either: no bound.
-func (e *Engine) SetHandshakeRate(perSecond, burst int) error {
+// SetHandshakeRate bounds the handshakes that a source, which is an IPv4 address or an IPv6 network of 64 bits, may begin. One too many is
+// closed before any of its bytes is looked at. The zero Rate: no bound.
+func (e *Engine) SetHandshakeRate(r limit.Rate) {
 	l := &e.shakes
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if perSecond == 0 || burst == 0 {
+	switch {
+	case r.Burst() == 0:
 		l.keys = nil
-		return nil
+	case l.keys != nil:
+		l.keys.SetRate(r)
+	default:
+		l.seed = maphash.MakeSeed()
+		l.keys, _ = limit.NewKeyed(r, shakeSources) // fails for other numbers of sources
 	}
-	rate, err := limit.NewRate(int64(perSecond), time.Second, int64(burst))
-	if err != nil {
-		return fault.Wrap(fault.Config, err, "engine: rate of handshakes")
-	}
-	if l.keys != nil {
-		l.keys.SetRate(rate)
-		return nil
-	}
-	l.seed = maphash.MakeSeed()
-	l.keys, err = limit.NewKeyed(rate, shakeSources)
-	return err
 }
 
 // allows reports whether a source may begin one more handshake, and counts it.

@@ -12,8 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/everup/everup/shared/labtest"
 	"github.com/everup/everup/shared/netio/proxyproto"
 )
@@ -76,9 +74,7 @@ func TestMemberNotVerified(t *testing.T) {
 	if failed != 1 || retried != 1 {
 		t.Errorf("%d failures, %d retries", failed, retried)
 	}
-	if got := r.faults(); !cmp.Equal(got, []string{"certificate", ""}) {
-		t.Errorf("told were %q", got)
-	}
+	r.told(t, "certificate", "")
 	if got := r.get(t, "/"); got != "503 503 Service Unavailable\n" {
 		t.Error(got)
 	}
@@ -98,9 +94,7 @@ func TestMemberHandshakeStandsStill(t *testing.T) {
 	if got := r.get(t, "/"); got != "503 503 Service Unavailable\n" {
 		t.Error(got)
 	}
-	if got := r.faults(); !cmp.Equal(got, []string{FaultLate}) {
-		t.Errorf("told were %q", got)
-	}
+	r.told(t, FaultLate)
 	if rec := s.record(t, 1); rec.Reason != SecureError {
 		t.Errorf("the reason is %q", rec.Reason)
 	}

@@ -1,0 +1,83 @@
+package lbd
+
+import (
+	"crypto/tls"
+	"sync"
+	"time"
+
+	"github.com/everup/everup/services/lbd/internal/engine"
+	"github.com/everup/everup/shared/limit"
+	"github.com/everup/everup/shared/metric"
+	"github.com/rs/zerolog"
+)
+
+// beginnings counts how connections begin, by TLS and the PROXY protocol.
+type beginnings struct {
+	log        zerolog.Logger
+	handshakes *metric.CounterVec
+	failures   *metric.CounterVec
+	seconds    *metric.HistogramVec
+
+	mu   sync.Mutex // guards what follows
+	rate limit.Rate // of lines about members
+	told limit.Bucket
+}
+
+// maxFaults is how many words there are for failures, of either side.
+const maxFaults = 2 * 16
+
+func newBeginnings(r *metric.Registry, log zerolog.Logger) (*beginnings, error) {
+	rate, err := limit.NewRate(1, time.Second, 10)
+	if err != nil {
+		return nil, err
+	}
+	return &beginnings{
+		log: log, rate: rate,
+		handshakes: r.CounterVec("tls_handshakes_total", "TLS handshakes that went well, by side, version and whether an earlier session was resumed.",
+			2*4*2, "side", "version", "resumed"),
+		failures: r.CounterVec("connection_failures_total", "Connections that ended before a request could pass, by side and reason: TLS, the PROXY protocol.",
+			maxFaults, "side", "reason"),
+		seconds: r.HistogramVec("tls_handshake_seconds", "Time of a TLS handshake that went well, with its round trips.", metric.LatencyBuckets(), 2*2, "side", "resumed"),
+	}, nil
+}
+
+// begun counts one. It is called on the engine's threads.
+func (b *beginnings) begun(e *engine.Begun) {
+	side := "client"
+	if e.Member {
+		side = "member"
+	}
+	if e.Fault != "" {
+		b.failures.With(side, e.Fault).Inc()
+		if e.Member && e.Err != nil {
+			b.tell(e)
+		}
+		return
+	}
+	resumed := "no"
+	if e.TLS.DidResume {
+		resumed = "yes"
+	}
+	b.handshakes.With(side, versionName(e.TLS.Version), resumed).Inc()
+	b.seconds.With(side, resumed).Observe(e.Took.Seconds())
+}
+
+// tell logs why a member could not be spoken to: what is wrong with a certificate is seen nowhere else. Of many lines a few are written.
+func (b *beginnings) tell(e *engine.Begun) {
+	b.mu.Lock()
+	ok, _ := b.told.Allow(b.rate, time.Now().UnixNano(), 1)
+	b.mu.Unlock()
+	if ok {
+		b.log.Warn().Str("member", e.Peer.String()).Str("reason", e.Fault).Err(e.Err).Msg("no TLS with a member")
+	}
+}
+
+func versionName(v uint16) string {
+	switch v {
+	case tls.VersionTLS12:
+		return "1.2"
+	case tls.VersionTLS13:
+		return "1.3"
+	}
+	return "older"
+}
