@@ -2,7 +2,6 @@ package certs
 
 import (
 	"crypto/tls"
-	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -16,53 +15,26 @@ type BackOptions struct {
 	HTTP2      bool   // offer HTTP/2 by ALPN
 }
 
-// Bounds of what a Back keeps.
-const (
-	maxHosts    = 1024 // configurations by host; further ones are made for each call
-	maxSessions = 256
-)
+// maxSessions bounds the sessions that a Back keeps, to be resumed.
+const maxSessions = 256
 
 // Back is how members of a pool are met. It lives over reloads. Safe for concurrent use.
 type Back struct {
-	now atomic.Pointer[backConfig]
+	now atomic.Pointer[tls.Config]
 
 	state *backState // guarded by the Keeper's lock
 }
 
-// For returns the configuration for connections to a host from now on, which is the name or address of a member. It is shared and not to be changed.
-func (b *Back) For(host string) *tls.Config { return b.now.Load().of(host) }
-
-// backConfig makes configurations from one look at the files.
-type backConfig struct {
-	base *tls.Config
-
-	mu     sync.Mutex
-	byHost map[string]*tls.Config // guarded by mu
-}
-
-func (c *backConfig) of(host string) *tls.Config {
-	if c.base.ServerName != "" {
-		return c.base
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if t := c.byHost[host]; t != nil {
-		return t
-	}
-	t := c.base.Clone()
-	t.ServerName = host
-	if len(c.byHost) < maxHosts {
-		c.byHost[host] = t
-	}
-	return t
-}
+// Config returns the configuration for connections from now on: another one whenever files or options have changed. Where its ServerName is
+// empty, that of each member, its host, is to be set in a clone. It is shared and not to be changed.
+func (b *Back) Config() *tls.Config { return b.now.Load() }
 
 // backState is what a Back knows of its files.
 type backState struct {
 	o     BackOptions
 	entry *entry // nil: no certificate
 	trust *trust // nil: the system's authorities
-	now   *backConfig
+	now   *tls.Config
 }
 
 // prepareBack returns the state for options, from old where there is one.
@@ -106,7 +78,7 @@ func (s *backState) auth() *authorities {
 }
 
 // config makes what connections are opened with. Sessions of before are forgotten: what they were verified by may have changed.
-func (s *backState) config() *backConfig {
+func (s *backState) config() *tls.Config {
 	c := &tls.Config{
 		ServerName: s.o.ServerName, InsecureSkipVerify: s.o.Insecure, NextProtos: []string{ProtoHTTP11},
 		ClientSessionCache: tls.NewLRUClientSessionCache(maxSessions),
@@ -121,7 +93,7 @@ func (s *backState) config() *backConfig {
 	if p := s.pair(); p != nil {
 		c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &p.cert, nil }
 	}
-	return &backConfig{base: c, byHost: map[string]*tls.Config{}}
+	return c
 }
 
 // problems returns all that is wrong, with the keys of the pool's section.
