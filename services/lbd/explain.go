@@ -19,7 +19,7 @@ func explainCommand() *cobra.Command {
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			var cfg Config
-			if _, err := conf.Load(c.Flag("config").Value.String(), &cfg, conf.Options{EnvPrefix: "EVERUP_LBD"}); err != nil {
+			if _, err := conf.Load(c.Flag("config").Value.String(), &cfg, conf.Options{EnvPrefix: "EVERUP_LBD", Offline: true}); err != nil {
 				return err
 			}
 			a, err := explain.Ask(&cfg, &q)

@@ -56,6 +56,9 @@ type Options struct {
 	// Salvage fills into with what could be read even where there are errors, which are returned all the same: for a
 	// command that only needs to know where the running daemon listens.
 	Salvage bool
+	// Offline has Validate look at nothing but the configuration (Report.Offline): for commands that explain or show one, also where the
+	// files and devices that it names are not there.
+	Offline bool
 }
 
 // Validator is what a configuration type implements to check what tags cannot say. Its receiver is filled,

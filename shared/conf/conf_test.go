@@ -103,6 +103,27 @@ func TestTargetIsChangedOnlyOnSuccess(t *testing.T) {
 	}
 }
 
+// watched is a configuration that looks at what it names.
+type watched struct {
+	Inner struct {
+		File string `yaml:"file" doc:"A file."`
+	} `yaml:"inner" doc:"A section."`
+}
+
+func (w *watched) Validate(r *Report) {
+	if !r.At("inner").At("file").Offline() {
+		r.At("inner").At("file").Errorf("is not there")
+	}
+}
+
+func TestOffline(t *testing.T) {
+	for _, offline := range []bool{false, true} {
+		if _, err := Parse("x", []byte("inner: {file: /x}"), new(watched), Options{Offline: offline}); (err == nil) != offline {
+			t.Errorf("offline %v: %v", offline, err)
+		}
+	}
+}
+
 func TestErrorsAreOfClassConfig(t *testing.T) {
 	_, err := Parse("x.yaml", []byte("titel: a\nworkers: b"), new(site), Options{})
 	errs, ok := errors.AsType[Errors](err)

@@ -11,13 +11,14 @@ type decoder struct {
 	plans   plans
 	errs    *collector
 	lenient bool     // nothing is required, nothing is validated
+	offline bool     // Options.Offline
 	near    position // the nearest place that was written, for what was not
 }
 
 // decode fills the root struct. Where the tree is not whole, what is missing or does not fit together may be
 // so because of that and is not reported.
 func (l *loader) decode(root *node, v reflect.Value, whole bool) {
-	d := &decoder{plans: l.plans, errs: l.errs, near: root.where, lenient: !whole}
+	d := &decoder{plans: l.plans, errs: l.errs, near: root.where, lenient: !whole, offline: l.opts.Offline}
 	d.structValue(root, v, nil)
 }
 
@@ -242,7 +243,7 @@ func (d *decoder) validate(n *node, v reflect.Value, p *path) {
 	if !ok {
 		return
 	}
-	r := &Report{errs: d.errs, path: p, pos: d.near}
+	r := &Report{errs: d.errs, path: p, pos: d.near, off: d.offline}
 	if n != nil && !n.where.unknown() {
 		r.node, r.pos = n, n.where
 	}

@@ -166,7 +166,11 @@ type Report struct {
 	path *path
 	node *node    // what was written there, nil where a default stands
 	pos  position // of node, or of the nearest parent that was written
+	off  bool
 }
+
+// Offline reports whether nothing but the configuration is to be looked at, not the files that it names.
+func (r *Report) Offline() bool { return r.off }
 
 // At returns the report for a child: a key (string) or an index (int) below the current path.
 func (r *Report) At(elem any) *Report {
@@ -186,7 +190,7 @@ func (r *Report) At(elem any) *Report {
 }
 
 func (r *Report) child(p *path, n *node) *Report {
-	c := &Report{errs: r.errs, path: p, node: n, pos: r.pos}
+	c := &Report{errs: r.errs, path: p, node: n, pos: r.pos, off: r.off}
 	if n != nil {
 		c.pos = n.where
 	}

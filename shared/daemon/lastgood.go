@@ -137,7 +137,7 @@ func readConfig[C any](path string, o conf.Options) (Loaded[C], error) {
 // salvage reads what it can of a file that may be broken. The error is told by whoever reads the file in earnest.
 func salvage[C any](path string, o conf.Options) *C {
 	c := new(C)
-	o.Salvage = true
+	o.Salvage, o.Offline = true, true
 	conf.Load(path, c, o)
 	return c
 }

@@ -26,7 +26,9 @@ func configCommand[C any](spec Spec[C], m *mainFlags, socket func() string) *cob
 			case schema:
 				return conf.WriteSchema(c.OutOrStdout(), new(C))
 			}
-			l, err := readConfig[C](m.path, options(spec.Name))
+			o := options(spec.Name)
+			o.Offline = true
+			l, err := readConfig[C](m.path, o)
 			if err != nil {
 				return err
 			}
