@@ -40,6 +40,7 @@ func explainCommand() *cobra.Command {
 	f.StringArrayVar(&q.Headers, "header", nil, "'Name: value', as often as needed")
 	f.StringVar(&q.From, "from", "", "address that the connection comes from (default 127.0.0.1)")
 	f.StringVar(&q.TLSName, "tls-name", "", "server name asked for in TLS (default: the host of an https URL)")
+	f.StringVar(&q.TLSClient, "tls-client", "", "name in the client's TLS certificate (default: it has none)")
 	f.StringVar(&q.DoS, "dos", "", "none, suspect or hard")
 	f.Float64Var(&q.Random, "chance", 0, "for splits by chance: from 0 up to, not including, 1")
 	c.MarkFlagRequired("request")

@@ -96,7 +96,7 @@ func TestRouteErrors(t *testing.T) {
 		"f:3:34: routes[0].request_headers.set.Host: Host is not changed as a header (use rewrite.host)",
 		"f:3:46: routes[0].request_headers.remove: Connection is lbd's own")
 	f("- {rewrite: {path: '/$(nam)x'}, path: '~ (?P<name>.*)', pool: web}\n",
-		"f:3:20: routes[0].rewrite.path: unknown variable $nam (known: $0, $1, $client, $host, $method, $name, $path, $query, $scheme, $target, $tls_name, $(header.NAME), $(cookie.NAME), $(arg.NAME))")
+		"f:3:20: routes[0].rewrite.path: unknown variable $nam (known: $0, $1, $client, $host, $method, $name, $path, $query, $scheme, $target, $tls_client, $tls_client_fingerprint, $tls_client_names, $tls_client_serial, $tls_client_subject, $tls_name, $(header.NAME), $(cookie.NAME), $(arg.NAME))")
 	f("- {deny: true, pool: web}\n", "f:3:10: routes[0].deny: pool and deny exclude each other")
 	f("- {files: {root: www}}\n", `f:3:18: routes[0].files.root: "www" is no clean absolute path (write it like /var/www/images)`)
 	f("- {dos: soft, pool: web}\n", `f:3:9: routes[0].dos: "soft" is not one of none, suspect, hard`)

@@ -47,7 +47,7 @@ func TestDoSErrors(t *testing.T) {
 	f("routes: [{limit: {requests: 5, key: '$x', action: slow}}]\n",
 		`f:2:51: routes[0].limit.action: "slow" is not one of refuse, tarpit, drop, tag`)
 	f("routes: [{limit: {requests: 5, key: '$x'}}]\n",
-		"f:2:37: routes[0].limit.key: unknown variable $x (known: $client, $host, $method, $path, $query, $scheme, $target, $tls_name, $(header.NAME), $(cookie.NAME), $(arg.NAME))")
+		"f:2:37: routes[0].limit.key: unknown variable $x (known: $client, $host, $method, $path, $query, $scheme, $target, $tls_client, $tls_client_fingerprint, $tls_client_names, $tls_client_serial, $tls_client_subject, $tls_name, $(header.NAME), $(cookie.NAME), $(arg.NAME))")
 }
 
 func TestDoSMeans(t *testing.T) {

@@ -45,6 +45,7 @@ type Match struct {
 	UserAgent []string            `yaml:"user_agent" single:"true" max:"1024" doc:"Texts that the User-Agent contains, in any letter case; or as those of header."`
 	From      []conf.Prefix       `yaml:"from" single:"true" max:"1024" doc:"Networks of the client, which for requests from trusted proxies is whom X-Forwarded-For names."`
 	TLSName   []string            `yaml:"tls_name" single:"true" max:"1024" doc:"Server names that the client asks for in TLS (SNI), written as host."`
+	TLSClient []string            `yaml:"tls_client" single:"true" max:"1024" doc:"Names in certificates of clients (the common name, else the first alternative one), written as values of header; \"*\" is any certificate that was verified."`
 	DoS       []string            `yaml:"dos" single:"true" enum:"none|suspect|hard" doc:"What the client's rate of requests makes of it."`
 	Tagged    []conf.Name         `yaml:"tagged" single:"true" max:"64" doc:"Tags that earlier routes have set."`
 }
@@ -64,7 +65,7 @@ type HSTS struct {
 }
 
 // Rewrite is the section `rewrite` of a route. Variables: $1 to $9 and $name for groups of regular expressions, $host, $path, $query, $target,
-// $client, $scheme, $method, $tls_name, $(header.NAME), $(cookie.NAME), $(arg.NAME); $(name) where a letter follows, $$ for $.
+// $client, $scheme, $method, $tls_name, $tls_client, $(header.NAME), $(cookie.NAME), $(arg.NAME); $(name) where a letter follows, $$ for $.
 type Rewrite struct {
 	Path      string `yaml:"path" max:"4096" doc:"The path in place of the client's. $1 to $9 are the groups of path's regular expression, $name a named group, $path the path as it came."`
 	Query     string `yaml:"query" max:"4096" doc:"The query in place of the client's, without ?; $query is the one that came, $(arg.NAME) one of its parameters."`

@@ -25,7 +25,9 @@ func (c *Config) Table() (*rule.Table, error) {
 }
 
 // PoolNames returns the names of the pools in order.
-func (c *Config) PoolNames() []string { return texts(slices.Sorted(maps.Keys(c.Pools))) }
+func (c *Config) PoolNames() []string { return texts(sortedNames(c.Pools)) }
+
+func sortedNames[V any](m map[conf.Name]V) []conf.Name { return slices.Sorted(maps.Keys(m)) }
 
 // Proxies returns the networks of trusted proxies.
 func (c *Config) Proxies() rule.Proxies { return prefixes(c.Trusted) }
@@ -110,7 +112,7 @@ func (t *Route) rule() rule.Rule {
 func (m *Match) match() rule.Match {
 	return rule.Match{
 		Host: m.Host, Path: m.Path, Method: m.Method, Scheme: m.Scheme, Header: m.Header, Cookie: m.Cookie, Query: m.Query,
-		UserAgent: m.UserAgent, From: prefixes(m.From), ServerName: m.TLSName, DoS: m.DoS, Tagged: texts(m.Tagged),
+		UserAgent: m.UserAgent, From: prefixes(m.From), ServerName: m.TLSName, TLSClient: m.TLSClient, DoS: m.DoS, Tagged: texts(m.Tagged),
 	}
 }
 

@@ -15,12 +15,13 @@ import (
 
 // Question is a request and what is known of its connection.
 type Question struct {
-	Request string   // "GET http://host/path?query"; without a method GET is meant
-	Headers []string // "Name: value"
-	From    string   // address that the connection comes from; empty: 127.0.0.1
-	TLSName string   // server name asked for in TLS; empty: the URL's host, if that is https
-	DoS     string   // none, suspect, hard; empty: none
-	Random  float64  // for splits by chance: 0 up to, not including, 1
+	Request   string   // "GET http://host/path?query"; without a method GET is meant
+	Headers   []string // "Name: value"
+	From      string   // address that the connection comes from; empty: 127.0.0.1
+	TLSName   string   // server name asked for in TLS; empty: the URL's host, if that is https
+	TLSClient string   // name in the client's certificate; empty: it has shown none
+	DoS       string   // none, suspect, hard; empty: none
+	Random    float64  // for splits by chance: 0 up to, not including, 1
 }
 
 // Answer is what becomes of the request, and why.
@@ -152,6 +153,9 @@ func (q *Question) facts(host string, secure bool) (f rule.Facts, peer netip.Add
 	f.Random = uint64(q.Random*(1<<53)) << 11
 	if f.ServerName = q.TLSName; f.ServerName == "" && secure {
 		f.ServerName, _, _ = strings.Cut(host, ":")
+	}
+	if q.TLSClient != "" {
+		f.Certificate = &rule.Certificate{Name: q.TLSClient, Subject: "CN=" + q.TLSClient}
 	}
 	return f, peer, nil
 }

@@ -190,7 +190,7 @@ func (c *compiler) parser(r *Rule, out *compiled) *parser {
 			}
 		}
 	}
-	for _, on := range []cond{onHost, onPath, onServerName, onUserAgent} {
+	for _, on := range []cond{onHost, onPath, onServerName, onTLSClient, onUserAgent} {
 		add(condRef{on, 0})
 	}
 	for i := range w.headers {

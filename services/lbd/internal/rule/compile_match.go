@@ -15,6 +15,7 @@ func (c *compiler) match(m *Match, at []any) (out conds) {
 		out.paths = nil // every path begins with /
 	}
 	out.servers = c.patterns(m.ServerName, sub("tls_name"), hostPattern)
+	out.clients = c.patterns(m.TLSClient, sub("tls_client"), textPattern)
 	out.agents = c.patterns(m.UserAgent, sub("user_agent"), agentPattern)
 	out.headers = c.named(m.Header, sub("header"), lower)
 	out.cookies = c.named(m.Cookie, sub("cookie"), same)
@@ -116,6 +117,6 @@ func (c *conds) empty() bool {
 
 // plain reports whether there are conditions on host and path only.
 func (c *conds) plain() bool {
-	return len(c.methods)+len(c.servers)+len(c.agents)+len(c.headers)+len(c.cookies)+len(c.query)+len(c.from) == 0 &&
+	return len(c.methods)+len(c.servers)+len(c.clients)+len(c.agents)+len(c.headers)+len(c.cookies)+len(c.query)+len(c.from) == 0 &&
 		c.schemes == 0 && c.dos == 0 && !c.hasTagged
 }

@@ -19,6 +19,7 @@ const (
 	onDoS
 	onTagged
 	onServerName
+	onTLSClient
 	onFrom
 	onUserAgent
 	onHeader
@@ -29,12 +30,13 @@ const (
 
 // String returns the key in the configuration.
 func (c cond) String() string {
-	return [...]string{"", "host", "path", "method", "scheme", "dos", "tagged", "tls_name", "from", "user_agent", "header", "cookie", "query", "not"}[c]
+	return [...]string{"", "host", "path", "method", "scheme", "dos", "tagged", "tls_name", "tls_client", "from", "user_agent", "header", "cookie", "query", "not"}[c]
 }
 
 // conds is a Match, compiled. What is empty or 0 holds always.
 type conds struct {
 	hosts, paths, servers, agents []pattern
+	clients                       []pattern // by name in their certificates
 	methods                       []string
 	schemes, dos                  uint8 // a bit for each
 	tagged                        uint64
@@ -86,6 +88,8 @@ func (c *conds) fails(s *state) (cond, int) {
 		return onTagged, 0
 	case len(c.servers) > 0 && !s.serverName(c.servers, nil):
 		return onServerName, 0
+	case len(c.clients) > 0 && !s.tlsClient(c.clients, nil):
+		return onTLSClient, 0
 	case len(c.from) > 0 && !c.from.contains(s.facts.Client):
 		return onFrom, 0
 	case len(c.agents) > 0 && !s.header("user-agent", c.agents, nil):
@@ -214,6 +218,20 @@ func (s *state) serverName(ps []pattern, at *found) bool {
 		name[i] = lowerByte(name[i])
 	}
 	ok := at.is(ps, name)
+	if at == nil {
+		s.scratch = s.scratch[:mark]
+	}
+	return ok
+}
+
+// tlsClient is header for the name in the client's certificate. A name in at is good until the next begin.
+func (s *state) tlsClient(ps []pattern, at *found) bool {
+	if s.facts.Certificate == nil {
+		return false
+	}
+	mark := len(s.scratch)
+	s.scratch = append(s.scratch, s.facts.Certificate.Name...)
+	ok := at.is(ps, s.scratch[mark:len(s.scratch):len(s.scratch)])
 	if at == nil {
 		s.scratch = s.scratch[:mark]
 	}

@@ -113,6 +113,27 @@ func TestHeaders(t *testing.T) {
 	f(Rule{RequestHeaders: Edits{Set: map[string]string{"A": strings.Repeat("$host", 100)}}}, "GET http://"+strings.Repeat("h", 100)+"/", "refuse 414 rewrite-too-long")
 }
 
+// What a client's certificate says goes into headers, escaped like all else; without one it is nothing.
+func TestCertificateVariables(t *testing.T) {
+	table := mustCompile(t, Rule{
+		Match: Match{TLSClient: []string{"~ ^(?P<user>[a-z]+)@", "*"}}, Pool: "web",
+		RequestHeaders: Edits{Set: map[string]string{
+			"A": "$tls_client|$tls_client_subject|$tls_client_names|$tls_client_serial|$tls_client_fingerprint", "U": "$user",
+		}},
+	}, Rule{Pool: "next", RequestHeaders: Edits{Set: map[string]string{"A": "<$tls_client$tls_client_subject>"}}})
+	s := newSample("GET https://h/")
+	facts := s.facts()
+	facts.Certificate = &Certificate{Name: "me@test", Subject: "CN=me@test,O=A\\, B\r\nX: y", Names: "DNS:a, email:me@test", Serial: "0a", Fingerprint: "ff"}
+	want := "pool web; >set A: me@test|CN=me@test,O=A\\, B%0D%0AX: y|DNS:a, email:me@test|0a|ff; >set U: me"
+	if got := decide(table, s, facts); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	facts.Certificate = nil
+	if got := decide(table, s, facts); got != "pool next; >set A: <>" {
+		t.Error(got)
+	}
+}
+
 // What several rules say of one header comes to one thing.
 func TestEditsOfSeveralRules(t *testing.T) {
 	table := mustCompile(t,

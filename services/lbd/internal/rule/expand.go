@@ -125,6 +125,10 @@ func (x *expander) value(t *token) []byte {
 		begin := len(s.scratch)
 		s.scratch = append(s.scratch, s.facts.ServerName...)
 		return s.scratch[begin:]
+	case varCertificate:
+		begin := len(s.scratch)
+		s.scratch = append(s.scratch, s.facts.Certificate.text(t.text)...)
+		return s.scratch[begin:]
 	case varHeader:
 		v, _ := find(s.req, t.text, 0)
 		return v
@@ -216,6 +220,8 @@ func (c *conds) patterns(at condRef) []pattern {
 		return c.paths
 	case onServerName:
 		return c.servers
+	case onTLSClient:
+		return c.clients
 	case onUserAgent:
 		return c.agents
 	case onHeader:
@@ -236,6 +242,8 @@ func (s *state) matched(c *conds, at condRef) (f found, ok bool) {
 		ok = f.is(ps, s.path)
 	case onServerName:
 		ok = s.serverName(ps, &f)
+	case onTLSClient:
+		ok = s.tlsClient(ps, &f)
 	case onUserAgent:
 		ok = s.header("user-agent", ps, &f)
 	case onHeader:

@@ -124,6 +124,8 @@ func (s *state) have(r *compiled, c cond, which int) string {
 		return DoSNames()[min(s.facts.DoS, Hard)]
 	case onServerName:
 		return s.facts.ServerName
+	case onTLSClient:
+		return s.facts.Certificate.text("tls_client")
 	case onFrom:
 		return s.facts.Client.String()
 	case onUserAgent:
@@ -166,6 +168,8 @@ func want(r *compiled, c cond, which int) string {
 		return list(m.Tagged)
 	case onServerName:
 		return list(m.ServerName)
+	case onTLSClient:
+		return list(m.TLSClient)
 	case onFrom:
 		var out []string
 		for _, p := range m.From {

@@ -100,7 +100,7 @@ func (m *maker) match() (out Match) {
 	if m.n(3) > 0 {
 		out.Path = m.some(2, "/", "/a", "/a/", "/a/b", "/a/b/c/d/e/f/g/h/i", "= /a", "= /a/b", "~ ^/a/(.*)$", "~ ^/a/b", "~ b", "~ (?i)^/A")
 	}
-	switch m.n(10) {
+	switch m.n(11) {
 	case 0:
 		out.Method = m.some(2, "GET", "POST")
 	case 1:
@@ -121,6 +121,8 @@ func (m *maker) match() (out Match) {
 		out.ServerName = m.some(1, "*.test", "a.test")
 	case 9:
 		out.Scheme = m.some(1, "http", "https")
+	case 10:
+		out.TLSClient = m.some(2, "*", "me", "~ ^(?P<who>m)")
 	}
 	for name, v := range out.Header {
 		if len(v) == 0 {
@@ -161,6 +163,7 @@ func (m *maker) request() (*sample, *Facts) {
 	facts := &Facts{
 		Client: netip.MustParseAddr([]string{"10.1.2.3", "10.2.0.0", "192.0.2.1", "::1", "::ffff:10.1.0.1"}[m.n(5)]), Secure: m.n(2) == 0,
 		DoS: DoS(m.n(3)), ServerName: []string{"", "A.test", "b.a.test"}[m.n(3)],
+		Certificate: []*Certificate{nil, {Name: "me"}, {Name: "my"}, {}}[m.n(4)],
 	}
 	return s, facts
 }
@@ -340,6 +343,7 @@ func referenceMatch(m Match, s *sample, f *Facts, path string, tags map[string]b
 		(len(m.DoS) == 0 || slices.Contains(m.DoS, DoSNames()[f.DoS])) &&
 		(len(m.Tagged) == 0 || slices.ContainsFunc(m.Tagged, func(s string) bool { return tags[s] })) &&
 		(len(m.ServerName) == 0 || f.ServerName != "" && referenceHost(m.ServerName, strings.ToLower(f.ServerName))) &&
+		(len(m.TLSClient) == 0 || f.Certificate != nil && referenceText(m.TLSClient, f.Certificate.Name, false)) &&
 		(len(m.UserAgent) == 0 || slices.ContainsFunc(agents, func(v string) bool { return referenceText(m.UserAgent, v, true) })) &&
 		byName(m.Header, all, true) && byName(m.Cookie, cookies, false) && byName(m.Query, query, false)
 }

@@ -64,7 +64,10 @@ func TestConditions(t *testing.T) {
 		t.Helper()
 		s := newSample(line, fields...)
 		facts := s.facts()
-		facts.ServerName, facts.DoS = "Www.Test", Suspect
+		facts.ServerName, facts.DoS, facts.Certificate = "Www.Test", Suspect, &Certificate{Name: "me.test", Subject: "CN=me.test"}
+		if m.TLSClient != nil && line == "GET http://none/" {
+			facts.Certificate = nil
+		}
 		table := mustCompile(t, Rule{Match: m, Pool: "web"})
 		if got := decide(table, s, facts) == "pool web"; got != want {
 			t.Errorf("%+v %s: %v", m, line, got)
@@ -109,6 +112,13 @@ func TestConditions(t *testing.T) {
 	f(Match{ServerName: []string{"*.test"}}, get, true)
 	f(Match{ServerName: []string{"~ ^www\\.test$"}}, get, true)
 	f(Match{ServerName: []string{"test"}}, get, false)
+	f(Match{TLSClient: []string{"you.test", "me.test"}}, get, true)
+	f(Match{TLSClient: []string{"*"}}, get, true)
+	f(Match{TLSClient: []string{"~ ^me[.]"}}, get, true)
+	f(Match{TLSClient: []string{"me"}}, get, false)
+	f(Match{TLSClient: []string{"ME.test"}}, get, false)
+	f(Match{TLSClient: []string{"*"}}, "GET http://none/", false)
+	f(Match{TLSClient: []string{"~ ^"}}, "GET http://none/", false)
 	f(Match{DoS: []string{"suspect", "hard"}}, get, true)
 	f(Match{DoS: []string{"none"}}, get, false)
 }

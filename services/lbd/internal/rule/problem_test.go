@@ -65,7 +65,7 @@ func TestProblems(t *testing.T) {
 	f("0.redirect.to: ends in a $ (write $$ for the character itself)", to("/$"))
 	f("0.redirect.to: has a $ that begins no variable (write $$ for the character itself)", to("/$-"))
 	f("0.redirect.to: $( is not closed (write $$ for the character itself)", to("/$(a"))
-	f("0.redirect.to: unknown variable $user (known: $0, $1, $2, $client, $host, $method, $path, $query, $scheme, $target, $tls_name, $(header.NAME), $(cookie.NAME), $(arg.NAME))", to("/$user"))
+	f("0.redirect.to: unknown variable $user (known: $0, $1, $2, $client, $host, $method, $path, $query, $scheme, $target, $tls_client, $tls_client_fingerprint, $tls_client_names, $tls_client_serial, $tls_client_subject, $tls_name, $(header.NAME), $(cookie.NAME), $(arg.NAME))", to("/$user"))
 	f("0.redirect.to: does not begin with /, http://, https://, $scheme://, $path or $target", to("ftp://a/"))
 	f("0.redirect.to: does not begin with /, http://, https://, $scheme://, $path or $target", to("$1"))
 	f("0.redirect.to: begins with // (write https://host/ or one slash)", to("//a/"))

@@ -20,9 +20,38 @@ type Facts struct {
 	Client     netip.Addr // see Proxies.Client
 	Secure     bool       // it came by TLS, see Proxies.Secure
 	ServerName string     // TLS server name, empty if none
-	DoS        DoS
-	Random     uint64  // chance for splits
-	Limiter    Limiter // nil: every limit lets every request pass
+	// Certificate is what the client's certificate says, where it has shown one that was verified; nil: it has not.
+	Certificate *Certificate
+	DoS         DoS
+	Random      uint64  // chance for splits
+	Limiter     Limiter // nil: every limit lets every request pass
+}
+
+// Certificate is what a client's certificate says.
+type Certificate struct {
+	Subject     string // distinguished name
+	Name        string // common name, else the first alternative one
+	Names       string // all alternative ones, with their kinds
+	Serial      string // hexadecimal
+	Fingerprint string // SHA-256, hexadecimal
+}
+
+// text returns the value of one of the variables that are about the certificate.
+func (c *Certificate) text(variable string) string {
+	if c == nil {
+		return ""
+	}
+	switch variable {
+	case "tls_client_subject":
+		return c.Subject
+	case "tls_client_names":
+		return c.Names
+	case "tls_client_serial":
+		return c.Serial
+	case "tls_client_fingerprint":
+		return c.Fingerprint
+	}
+	return c.Name
 }
 
 // find returns the value of the first field with a lower-case name at or after i, and where it is; -1 if there is none.

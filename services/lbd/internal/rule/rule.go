@@ -57,6 +57,7 @@ type Match struct {
 	UserAgent  []string
 	From       []netip.Prefix
 	ServerName []string // TLS SNI, as Host
+	TLSClient  []string // Facts.Certificate.Name; "*": any certificate that was verified
 	DoS        []string // none, suspect, hard
 	Tagged     []string
 }

@@ -30,6 +30,7 @@ const (
 	varScheme
 	varMethod
 	varServerName
+	varCertificate
 	varHeader
 	varCookie
 	varArg
@@ -40,14 +41,16 @@ const (
 func builtins() map[string]variable {
 	return map[string]variable{
 		"host": varHost, "path": varPath, "query": varQuery, "target": varTarget, "client": varClient, "scheme": varScheme,
-		"method": varMethod, "tls_name": varServerName,
+		"method": varMethod, "tls_name": varServerName, "tls_client": varCertificate,
+		"tls_client_subject": varCertificate, "tls_client_names": varCertificate, "tls_client_serial": varCertificate,
+		"tls_client_fingerprint": varCertificate,
 	}
 }
 
 // token is a part of a template.
 type token struct {
 	kind variable
-	text string // of a literal, and the name of a header, cookie or parameter
+	text string // of a literal, and the name of a header, cookie, parameter or variable about a certificate
 	slot int
 	in   place
 }
@@ -60,6 +63,8 @@ type token struct {
 //	$path $query       as the client wrote them; $target is both, with the "?"
 //	$client            the client's address
 //	$scheme $method $tls_name
+//	$tls_client        the name in the client's certificate, if that was verified; also $tls_client_subject, _names, _serial,
+//	                   _fingerprint
 //	$(header.Name)     the first field of the name; $(cookie.name), $(arg.name)
 //	$(name), ${name}   $name where a letter, digit or _ follows
 //	$$                 $
@@ -168,7 +173,11 @@ func isVariable(name string) bool {
 // variable finds what a name stands for.
 func (p *parser) variable(name string) (token, *fault) {
 	if kind, ok := builtins()[name]; ok {
-		return token{kind: kind}, nil
+		t := token{kind: kind}
+		if kind == varCertificate {
+			t.text = name
+		}
+		return t, nil
 	}
 	if space, rest, ok := strings.Cut(name, "."); ok && rest != "" {
 		switch {
