@@ -68,6 +68,10 @@ func (s *Service) apply(c *Config, vips func(vip.Config) error) error {
 	if err != nil {
 		return err
 	}
+	commitCerts, err := s.prepareCerts(c)
+	if err != nil {
+		return err
+	}
 	logs, err := s.log.Prepare(logSpecs(c, s.env.Node))
 	if err != nil {
 		return err
@@ -82,6 +86,7 @@ func (s *Service) apply(c *Config, vips func(vip.Config) error) error {
 		s.log.Discard(logs)
 		return err
 	}
+	commitCerts()
 	s.mu.Lock()
 	if s.draining {
 		s.mu.Unlock()

@@ -5,7 +5,7 @@
 //
 // The engine owns a few loops, each in a goroutine of its own, which carry all connections and ask site what to do with each request.
 // Each pool has its members checked by one probe.Runner. One goroutine follows gossip, overrides and their expiry, and tells the
-// vip.Manager, which has its own, how many backends there are. Run waits for all of them. What is shared is small: the routes
+// vip.Manager, which has its own, how many backends there are. One looks at the files of certificates (certs.Keeper). Run waits for all of them. What is shared is small: the routes
 // in force (swapped whole), the pools (each with its lock), and the service's own maps under mu.
 package lbd
 
@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/everup/everup/services/lbd/internal/accesslog"
+	"github.com/everup/everup/services/lbd/internal/certs"
 	"github.com/everup/everup/services/lbd/internal/config"
 	"github.com/everup/everup/services/lbd/internal/engine"
 	"github.com/everup/everup/services/lbd/internal/events"
@@ -59,6 +60,7 @@ type Service struct {
 	events    *events.Emitter
 	begun     *beginnings
 	vips      *vip.Manager
+	certs     *certs.Keeper
 	checked   *health.Item  // gates readiness until the first checks are done
 	look      chan struct{} // something changed that refresh should see
 
@@ -98,6 +100,9 @@ func New(c *Config, env *daemon.Env) (*Service, error) {
 	if s.vips, err = vip.New(c.Tracked(), s.vipEnv(env)); err != nil {
 		return nil, err
 	}
+	if s.certs, err = s.newKeeper(env); err != nil {
+		return nil, err
+	}
 	s.runner = probe.NewRunner(probe.RunnerOptions{Metrics: env.Metrics})
 	s.counters = newCounters()
 	s.events = events.NewEmitter(env.Bus.Emit)
@@ -110,6 +115,7 @@ func New(c *Config, env *daemon.Env) (*Service, error) {
 		return nil, err
 	}
 	s.counters.register(env.Metrics, s)
+	s.registerCertificates(env.Metrics)
 	s.checked = env.Health.Item("lbd.pools.unchecked", health.Options{
 		Title: "members were not checked yet", Gates: true, Pending: true,
 	})
@@ -153,6 +159,7 @@ func (s *Service) Run(ctx context.Context) error {
 		}
 	})
 	wg.Go(func() { s.follow(ctx) })
+	wg.Go(func() { s.certs.Run(ctx) })
 	wg.Go(func() {
 		if err := s.holdVIPs(ctx); err != nil {
 			failed <- err
@@ -255,7 +262,9 @@ type Status struct {
 	Tunnels     int           `json:"tunnels"` // of the connections, those upgraded
 	Pools       []pool.Status `json:"pools"`
 	VIPs        *vip.Status   `json:"vips,omitempty"`
-	Summary     []vip.Line    `json:"summary,omitempty"` // for people
+	// Certificates are those that end first.
+	Certificates []certs.Status `json:"certificates,omitempty"`
+	Summary      []vip.Line     `json:"summary,omitempty"` // for people
 }
 
 // Status returns listeners and pools.
@@ -271,5 +280,7 @@ func (s *Service) Status() any {
 		v := s.vips.Status()
 		st.VIPs, st.Summary, v.Summary = &v, v.Summary, nil
 	}
+	first, all := s.soonest()
+	st.Certificates, st.Summary = first, append(st.Summary, summaryOf(first, all)...)
 	return st
 }

@@ -13,6 +13,7 @@ type Config struct {
 	daemon.Common `yaml:",inline"`
 
 	Listen       []Listener          `yaml:"listen" default:"[127.0.0.1:8080]" min:"1" max:"16" doc:"TCP addresses that clients connect to."`
+	TLS          map[conf.Name]*TLS  `yaml:"tls" max:"16" doc:"TLS with clients: sections by the names that listeners give."`
 	Connections  int                 `yaml:"connections" default:"10000" min:"1" max:"1000000" doc:"Client connections at once over all addresses; further ones wait in the kernel's queue."`
 	MaxHeader    conf.Size           `yaml:"max_header" default:"64KiB" min:"1KiB" max:"1MiB" doc:"Largest head of a request; a larger one is answered 431. Changes with a restart."`
 	Handshakes   Handshakes          `yaml:"handshakes" doc:"How many TLS handshakes a client may begin."`

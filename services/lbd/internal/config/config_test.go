@@ -44,6 +44,7 @@ func TestErrors(t *testing.T) {
 		`lbd.yaml:1:39: listen[0].proxy_protocol: believes nobody: who may say where a client comes from? (give from or trusted; [0.0.0.0/0, '::/0'] believes everybody)`)
 	f("pools: {web: {members: [{addr: 'h:80'}], tls: {key: k, ca: a, insecure: true}, proxy_protocol: v3}}\n",
 		`lbd.yaml:1:53: pools.web.tls.key: is without a cert`,
+		`lbd.yaml:1:60: pools.web.tls.ca: a cannot be read: no such file or directory`,
 		`lbd.yaml:1:73: pools.web.tls.insecure: ca and insecure exclude each other`,
 		`lbd.yaml:1:96: pools.web.proxy_protocol: "v3" is not one of off, v1, v2 (did you mean "v1"?)`)
 	f("handshakes: {rate: 10, burst: 5}\n", `lbd.yaml:1:31: handshakes.burst: is less than rate`)

@@ -43,6 +43,7 @@ func (c *Config) ProxiesOf(l *Listener) []netip.Prefix {
 // validateListen checks the listeners against each other and against the rest.
 func (c *Config) validateListen(r *conf.Report) {
 	first := map[conf.Addr]bool{}
+	sections := c.TLSNames()
 	for i := range c.Listen {
 		l, at := &c.Listen[i], r.At(i)
 		if _, _, ok := l.Addr.HostPort(); !ok {
@@ -52,6 +53,9 @@ func (c *Config) validateListen(r *conf.Report) {
 			at.At("addr").Errorf("%q is listed twice", l.Addr)
 		}
 		first[l.Addr] = true
+		if l.TLS != "" && c.TLS[l.TLS] == nil {
+			at.At("tls").Unknown("section of tls", string(l.TLS), sections)
+		}
 		if l.Proxy.Mode != ProxyOff && len(c.ProxiesOf(l)) == 0 {
 			at.At("proxy_protocol").Hintf("give from or trusted; [0.0.0.0/0, '::/0'] believes everybody", "believes nobody: who may say where a client comes from?")
 		}

@@ -1,6 +1,11 @@
 package config
 
-import "github.com/everup/everup/shared/conf"
+import (
+	"time"
+
+	"github.com/everup/everup/services/lbd/internal/certs"
+	"github.com/everup/everup/shared/conf"
+)
 
 // MemberTLS is the section `tls` of a pool.
 type MemberTLS struct {
@@ -11,12 +16,20 @@ type MemberTLS struct {
 	Insecure   bool   `yaml:"insecure" default:"false" doc:"Do not verify members' certificates: whoever answers at the address is believed."`
 }
 
-// Validate checks that what is given fits together.
+// options is the section in the terms of package certs.
+func (t *MemberTLS) options(http2 bool) certs.BackOptions {
+	return certs.BackOptions{CA: t.CA, Cert: t.Cert, Key: t.Key, ServerName: t.ServerName, Insecure: t.Insecure, HTTP2: http2}
+}
+
+// Validate checks that what is given fits together and, unless that is not wanted, the files.
 func (t *MemberTLS) Validate(r *conf.Report) {
 	if t.Key != "" && t.Cert == "" {
 		r.At("key").Errorf("is without a cert")
 	}
 	if t.Insecure && t.CA != "" {
 		r.At("insecure").Errorf("ca and insecure exclude each other")
+	}
+	if !r.Offline() {
+		tellFiles(r, certs.CheckBack(t.options(false), time.Now()))
 	}
 }
