@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/everup/everup/services/lbd/internal/config"
-	"github.com/everup/everup/services/lbd/internal/engine"
 	"github.com/everup/everup/services/lbd/internal/pool"
 	"github.com/everup/everup/services/lbd/internal/rule"
 	"github.com/everup/everup/shared/conf"
@@ -181,17 +180,18 @@ func (s *Service) liveLocked(c *Config, table *rule.Table, pages *pages) *live {
 		name := nameOf(c.Routes[i].Name, i)
 		l.routes = append(l.routes, way{name, s.counters.traffic.Route(name)})
 	}
-	via := map[conf.Name]*engine.Transport{}
+	via, backs := map[conf.Name]*transport{}, c.Backs()
 	for _, n := range c.PoolNames() {
 		name := conf.Name(n)
-		if t := transportOf(c.Pools[name], s.via[name]); t != nil {
-			via[name] = t
-		}
 		f := &c.Pools[name].Forwarded
-		l.groups = append(l.groups, &group{
-			Pool: s.pools[name], traffic: s.counters.traffic.Pool(n), via: via[name],
+		g := &group{
+			Pool: s.pools[name], traffic: s.counters.traffic.Pool(n),
 			inform: f.Inform(), beginsTraces: f.Enabled && f.Trace == "make", sampled: f.Sampled,
-		})
+		}
+		if t := s.transportOf(name, c.Pools[name], backs[n]); t != nil {
+			via[name], g.via = t, &t.Transport
+		}
+		l.groups = append(l.groups, g)
 	}
 	s.via = via
 	s.roots.gate.SetLimit(c.Connections)
@@ -224,10 +224,7 @@ func compile(c *Config) (*rule.Table, error) {
 
 // unservedAt names what of a listener the daemon does not do yet.
 func unservedAt(l *config.Listener) string {
-	switch {
-	case l.TLS != "":
-		return "tls"
-	case l.HTTP2:
+	if l.HTTP2 {
 		return "http2"
 	}
 	return ""
@@ -235,10 +232,7 @@ func unservedAt(l *config.Listener) string {
 
 // unservedBehind names what of a pool the daemon does not do yet.
 func unservedBehind(p *config.Pool) string {
-	switch {
-	case p.TLS != nil:
-		return "tls"
-	case p.HTTP2:
+	if p.HTTP2 {
 		return "http2"
 	}
 	return ""
@@ -309,7 +303,7 @@ func (s *Service) swapListenersLocked(c *Config, all, fresh []*listener) (gone [
 	}
 	s.listeners = all
 	for i, l := range all { // in the order of the configuration
-		l.begin(openingOf(c, &c.Listen[i]))
+		l.begin(s.openingOf(c, &c.Listen[i]))
 	}
 	for _, l := range fresh {
 		l.serve(s.engine)

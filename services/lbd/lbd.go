@@ -74,7 +74,7 @@ type Service struct {
 	mu        sync.Mutex // guards what follows
 	cfg       *Config
 	pools     map[conf.Name]*pool.Pool
-	via       map[conf.Name]*engine.Transport // of pools whose members are not spoken to plainly
+	via       map[conf.Name]*transport // of pools whose members are not spoken to plainly
 	listeners []*listener
 	draining  bool
 	roots     roots
@@ -136,7 +136,7 @@ func (s *Service) engineOptions(c *Config) engine.Options {
 	limits.Line = min(limits.Line, limits.Head)
 	return engine.Options{
 		Workers: runtime.GOMAXPROCS(0), Limits: limits, Header: c.Timeouts.Header.Std(), Idle: c.Timeouts.Idle.Std(), Clients: c.Connections,
-		Begun: s.begun.begun,
+		Begun: s.begun.begun, Identify: identify,
 		Panic: func(v any) {
 			s.env.Log.Error().Interface("panic", v).Bytes("stack", debug.Stack()).Msg("BUG: an exchange failed; its connection is closed")
 		},

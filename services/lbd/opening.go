@@ -1,34 +1,74 @@
 package lbd
 
 import (
+	"crypto/tls"
 	"time"
 
+	"github.com/everup/everup/services/lbd/internal/certs"
 	"github.com/everup/everup/services/lbd/internal/config"
 	"github.com/everup/everup/services/lbd/internal/engine"
+	"github.com/everup/everup/services/lbd/internal/rule"
+	"github.com/everup/everup/shared/conf"
 	"github.com/everup/everup/shared/fault"
 	"github.com/everup/everup/shared/limit"
 )
 
-// openingOf returns how the connections of a listener begin.
-func openingOf(c *Config, l *config.Listener) *engine.Opening {
+// openingOf returns how the connections of a listener begin. Its certificates are in force.
+func (s *Service) openingOf(c *Config, l *config.Listener) *engine.Opening {
 	modes := map[string]engine.ProxyMode{
 		config.ProxyOff: engine.ProxyOff, config.ProxyAccept: engine.ProxyAccept, config.ProxyRequire: engine.ProxyRequire,
 	}
-	return &engine.Opening{Proxy: modes[l.Proxy.Mode], Trusted: c.ProxiesOf(l)}
+	o := &engine.Opening{Proxy: modes[l.Proxy.Mode], Trusted: c.ProxiesOf(l)}
+	if l.TLS != "" {
+		o.TLS = s.certs.Front(string(l.TLS)).Config(l.HTTP2)
+	}
+	return o
+}
+
+// transport is how the members of a pool are spoken to, and what it was made from.
+type transport struct {
+	engine.Transport
+	secure certs.BackOptions
 }
 
 // transportOf returns how the members of a pool are spoken to: the one before if nothing about it has changed, so that idle connections
-// serve on; nil where there is nothing special.
-func transportOf(p *config.Pool, before *engine.Transport) *engine.Transport {
+// serve on; nil where there is nothing special. secure is what c.Backs says of the pool, whose certificates are in force.
+func (s *Service) transportOf(name conf.Name, p *config.Pool, secure certs.BackOptions) *transport {
 	versions := map[string]int{config.ProxyOff: 0, config.ProxyV1: 1, config.ProxyV2: 2}
-	t := engine.Transport{Proxy: versions[p.Proxy], Fresh: !p.KeepAlive}
+	t := &transport{Transport: engine.Transport{Proxy: versions[p.Proxy], Fresh: !p.KeepAlive}, secure: secure}
+	if p.TLS != nil {
+		t.TLS = namedBy(s.certs.Back(string(name)))
+	}
+	before := s.via[name]
 	switch {
-	case t.Proxy == 0 && !t.Fresh:
+	case t.Proxy == 0 && !t.Fresh && t.TLS == nil:
 		return nil
-	case before != nil && before.Proxy == t.Proxy && before.Fresh == t.Fresh:
+	case before != nil && before.Proxy == t.Proxy && before.Fresh == t.Fresh && (before.TLS == nil) == (t.TLS == nil) && before.secure == secure:
 		return before
 	}
-	return &t
+	return t
+}
+
+// namedBy returns configurations in which the member is named, unless the pool names all its members.
+func namedBy(b *certs.Back) func(host string) *tls.Config {
+	return func(host string) *tls.Config {
+		c := b.Config()
+		if c.ServerName == "" {
+			c = c.Clone()
+			c.ServerName = host
+		}
+		return c
+	}
+}
+
+// identify keeps what a client's certificate says, for the rules.
+func identify(s *tls.ConnectionState) any {
+	c := certs.ClientOf(s)
+	if c == nil {
+		return nil
+	}
+	out := rule.Certificate(*c)
+	return &out
 }
 
 // handshakeRate is what of a source's handshakes is taken.

@@ -86,6 +86,7 @@ func (s *site) Decide(r *engine.Request, p *engine.Plan) {
 	p.ID, p.AnswerID = c.id, l.answerID
 	if r.TLS != nil {
 		c.facts.ServerName = r.TLS.ServerName
+		c.facts.Certificate, _ = r.Known.(*rule.Certificate)
 	}
 	if r.Head.Target.Form == http1.Authority {
 		p.Status, p.Reason = 405, reasonConnect

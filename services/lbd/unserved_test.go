@@ -3,8 +3,6 @@ package lbd
 import (
 	"strings"
 	"testing"
-
-	"github.com/everup/everup/shared/labtest"
 )
 
 // What the daemon does not do yet is refused by name: an address must not be open without the TLS that was asked for.
@@ -22,10 +20,7 @@ func TestRefusesWhatItDoesNotDo(t *testing.T) {
 	}
 	pool := func(more string) string { return "pools: {web: {from: {service: s}, " + more + "}}\n" }
 	f(pool("connect: 1s"), "")
-	f(pool("tls: {}"), "lbd: pools.web.tls: ")
 	f(pool("http2: true"), "lbd: pools.web.http2: ")
-	pem := bothIn(t, t.TempDir()+"/a.pem", labtest.NewCerts(t))
-	f("listen: [':1', {addr: ':2', tls: web}]\ntls: {web: {certificates: "+pem+"}}\n", "lbd: listen[1].tls: ")
 	f("listen: [{addr: ':2', http2: true}]\n", "lbd: listen[0].http2: ")
 	f("routes: [{dos: hard, deny: true}]\n", "lbd: routes[0].dos: ")
 }

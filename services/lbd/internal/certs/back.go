@@ -81,7 +81,7 @@ func (s *backState) auth() *authorities {
 func (s *backState) config() *tls.Config {
 	c := &tls.Config{
 		ServerName: s.o.ServerName, InsecureSkipVerify: s.o.Insecure, NextProtos: []string{ProtoHTTP11},
-		ClientSessionCache: tls.NewLRUClientSessionCache(maxSessions),
+		ClientSessionCache: tls.NewLRUClientSessionCache(maxSessions), DynamicRecordSizingDisabled: true,
 	}
 	Policy{}.apply(c)
 	if s.o.HTTP2 {

@@ -33,6 +33,7 @@ type snapshot struct {
 // configure makes the configurations.
 func (s *snapshot) configure(o Options, auth *authorities) {
 	c := &tls.Config{GetCertificate: s.choose, SessionTicketsDisabled: o.Tickets.Off, NextProtos: []string{ProtoHTTP11, ProtoHTTP10}}
+	c.DynamicRecordSizingDisabled = true // full records: an answer goes out in one call
 	o.Policy.apply(c)
 	if auth != nil {
 		c.ClientAuth, c.ClientCAs, c.VerifyConnection = tls.VerifyClientCertIfGiven, auth.pool, auth.verify

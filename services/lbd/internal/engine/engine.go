@@ -3,6 +3,7 @@ package engine
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"hash/maphash"
 	"sync"
 	"sync/atomic"
@@ -24,6 +25,8 @@ type Options struct {
 	Handshakes int
 	// Begun is told how connections have begun with which there was more to do than to accept or make them. nil: nobody is.
 	Begun func(*Begun)
+	// Identify makes of a client's TLS what requests are to know of it, once for a connection. nil: nothing.
+	Identify func(*tls.ConnectionState) any
 	// Panic is told of a panic, which ends one exchange. nil: it ends the process.
 	Panic func(v any)
 }

@@ -36,6 +36,7 @@ type origin struct {
 	peer  netip.AddrPort
 	local netip.AddrPort       // where the client connected to, from a PROXY header; not valid: the connection says
 	tls   *tls.ConnectionState // nil: plain
+	known any                  // of tls, by Options.Identify
 
 	handshake time.Duration // what the handshake took; 0 once a request has told of it
 }

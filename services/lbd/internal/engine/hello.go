@@ -164,6 +164,9 @@ func (h *hello) secured() bool {
 		return false
 	}
 	h.origin.tls = h.tls.State()
+	if f := h.w.e.o.Identify; f != nil {
+		h.origin.known = f(h.origin.tls)
+	}
 	h.origin.handshake = time.Since(h.w.began) - h.began
 	h.w.e.tell(&Begun{Peer: h.origin.peer, TLS: h.origin.tls, Took: h.origin.handshake, Session: true})
 	return true

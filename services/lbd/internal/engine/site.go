@@ -27,6 +27,7 @@ type Request struct {
 	Bytes []byte // what Head's texts are places in
 	Peer  netip.AddrPort
 	TLS   *tls.ConnectionState // nil: plain
+	Known any                  // what Options.Identify made of TLS
 
 	Worker int // whose thread it is, from 0 to Engine.Workers, exclusive
 }
