@@ -11,7 +11,7 @@ func (d Decision) Drops(id http1.ID, name []byte) bool {
 	if d.Coding == Identity {
 		return false
 	}
-	return id == http1.ContentLength || id == http1.Other && http1.Equal(name, "accept-ranges")
+	return id == http1.ContentLength || http1.Equal(name, "accept-ranges")
 }
 
 // NamesAcceptEncoding reports whether the value of a Vary says that the answer depends on Accept-Encoding.
@@ -58,7 +58,7 @@ func Restores(h *http1.Head, in []byte) bool {
 	}
 	for i := range h.Fields {
 		f := &h.Fields[i]
-		if f.ID == http1.Range || f.ID == http1.Other && http1.Equal(f.Name.In(in), "content-range") {
+		if f.ID == http1.Range || http1.Equal(f.Name.In(in), "content-range") {
 			return false
 		}
 	}
@@ -73,7 +73,7 @@ func ReweakenETag(request *http1.Head, in []byte, tag []byte) bool {
 	asWeak := false
 	for i := range request.Fields {
 		f := &request.Fields[i]
-		if f.ID != http1.Other || !http1.Equal(f.Name.In(in), "if-none-match") {
+		if f.ID != http1.IfNoneMatch {
 			continue
 		}
 		switch as := lists(f.Value.In(in), tag); {

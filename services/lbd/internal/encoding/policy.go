@@ -145,7 +145,7 @@ func (p *Policy) suits(h *http1.Head, in []byte) bool {
 			if forbidsTransform(v) {
 				return false
 			}
-		case http1.Other:
+		default:
 			if binds(f.Name.In(in)) {
 				return false
 			}

@@ -81,6 +81,14 @@ func (p *Pool) Put(e *Encoder) {
 	*list = append(*list, e)
 }
 
+// Discard forgets an encoder that is not to be used again.
+func (p *Pool) Discard(e *Encoder) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.lent--
+	p.held -= e.spec.Memory()
+}
+
 // makeRoomLocked makes sure that size bytes fit, by dropping free encoders of other kinds.
 func (p *Pool) makeRoomLocked(size int64) bool {
 	for c := range p.free {
