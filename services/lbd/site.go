@@ -186,8 +186,8 @@ type group struct {
 	*pool.Pool
 	traffic      *traffic.Pool
 	inform       engine.Inform
-	beginsTraces bool // for requests that have none
-	sampled      int  // of them, per cent
+	beginsTraces bool              // for requests that have none
+	sampled      int               // of them, per cent
 	via          *engine.Transport // nil: plain
 }
 
