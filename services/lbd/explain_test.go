@@ -19,7 +19,7 @@ func TestUnservedRules(t *testing.T) {
 	f := func(routes, want string) {
 		t.Helper()
 		var c Config
-		if _, err := conf.Parse("f", []byte("pools: {web: {members: [{addr: 'h:80'}]}}\nroutes: ["+routes+"]\n"), &c, conf.Options{}); err != nil {
+		if _, err := conf.Parse("f", []byte("dos: {threshold: 5}\npools: {web: {members: [{addr: 'h:80'}]}}\nroutes: ["+routes+"]\n"), &c, conf.Options{}); err != nil {
 			t.Fatal(err)
 		}
 		_, err := compile(&c)

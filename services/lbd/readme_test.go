@@ -105,7 +105,7 @@ func TestReadmeEvents(t *testing.T) {
 
 func TestReadmeHealth(t *testing.T) {
 	section := between(t, readme(t), "\n**Health items**", "\n\n")
-	same(t, "health items", words("`(lbd\\.[a-z.-]+?)[.]?(?:<pool>)?`", section), words(`"(lbd\.[a-z-]+(?:\.[a-z-]+)+)\.?"`, source(t, "internal/accesslog")))
+	same(t, "health items", words("`(lbd\\.[a-z.-]+?)[.]?(?:<[a-z]+>)?`", section), words(`"(lbd\.[a-z-]+(?:\.[a-z-]+)+)\.?"`, source(t, "internal/accesslog")))
 }
 
 // What the document says of a restart is what the code refuses to change.
