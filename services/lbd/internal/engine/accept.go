@@ -95,10 +95,10 @@ func (a *acceptor) Ready(loop.Events) {
 		switch err {
 		case nil:
 		case unix.EINTR, unix.ECONNABORTED:
-			a.w.e.leave()
+			a.w.e.leave(nil)
 			continue
 		default:
-			a.w.e.leave()
+			a.w.e.leave(nil)
 			return
 		}
 		unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1) // a wish

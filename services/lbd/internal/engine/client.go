@@ -154,7 +154,7 @@ func (c *client) close() {
 		c.x = nil
 		c.w.give(x)
 	}
-	c.w.e.leave()
+	c.w.e.leave(&c.origin)
 }
 
 const (

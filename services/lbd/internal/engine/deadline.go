@@ -60,6 +60,10 @@ func (f *flow) pending() bool { return len(f.ahead)+len(f.data)+len(f.after) > 0
 // clientLate takes it that the client's deadline has passed.
 func (x *exchange) clientLate() {
 	switch x.phase {
+	case delayed:
+		x.waited()
+		x.proceed()
+		x.drive()
 	case gathering, waiting:
 		x.dropMember()
 		x.last = true

@@ -16,9 +16,9 @@
 //
 // # A request
 //
-//	reading -> gathering -> waiting -> answering -> (reading, idle, or the end)
-//	                          |  ^  \-> tunnel
-//	                          \--/ another try
+//	reading -> delayed -> gathering -> waiting -> answering -> (reading, idle, or the end)
+//	       \-------------/                |  ^  \-> tunnel
+//	                                      \--/ another try
 //	       any of them -> own (an answer of ours)
 //
 // An exchange is made when a client's first byte comes and given back when its answer is sent and nothing else has come. The
@@ -40,7 +40,8 @@
 //
 // # Bounds
 //
-// Clients: SetLimit; further ones wait in the kernel's queue. Heads: http1.Limits. Buffers: two of 16 KiB or 64 KiB an exchange,
+// Clients: SetLimit; further ones wait in the kernel's queue, those of a source that has its fill are reset (Admission). Requests that wait as
+// their plan says: SetTarpits; they keep their head and nothing else. Heads: http1.Limits. Buffers: two of 16 KiB or 64 KiB an exchange,
 // of which a worker keeps 16 MiB of each size free. Idle connections to members: 8192, 512 to one, 30 s. A turn moves at most
 // 256 KiB for a connection before others have theirs. Every phase has a deadline (Plan, Options); one that passes within a head closes
 // without a word, for nothing was asked.

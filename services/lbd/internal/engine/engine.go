@@ -27,6 +27,8 @@ type Options struct {
 	Begun func(*Begun)
 	// Identify makes of a client's TLS what requests are to know of it, once for a connection. nil: nothing.
 	Identify func(*tls.ConnectionState) any
+	// Admission bounds the connections of each source. nil: nothing does.
+	Admission Admission
 	// Panic is told of a panic, which ends one exchange. nil: it ends the process.
 	Panic func(v any)
 }
@@ -47,6 +49,8 @@ type Engine struct {
 	limit   atomic.Int64 // of open
 	full    atomic.Bool  // somebody waits for room
 	empty   chan struct{}
+
+	delayed, maxDelayed atomic.Int64 // requests that wait as their plan says
 }
 
 // New returns an engine that asks site. Run it.
@@ -67,7 +71,7 @@ func New(o Options, site Site) (*Engine, error) {
 		}
 		e.workers = append(e.workers, &worker{
 			e: e, number: i, loop: l, began: time.Now(), clients: map[*client]struct{}{}, hellos: map[*hello]struct{}{},
-			tls: tlsconn.NewEnv(cmp.Or(o.Handshakes, 1000)),
+			tls: tlsconn.NewEnv(cmp.Or(o.Handshakes, 1000)), delayed: map[*exchange]struct{}{},
 		})
 	}
 	return e, nil
@@ -173,7 +177,7 @@ func (e *Engine) SetLimit(n int) {
 
 // counts are what the engine has done.
 type counts struct {
-	accepted, waited, requests, connected, reused atomic.Uint64
+	accepted, waited, requests, connected, reused, delayed, undelayed atomic.Uint64
 }
 
 // Counts are what an Engine has done since it was made.
@@ -183,12 +187,14 @@ type Counts struct {
 	Requests  uint64
 	Connected uint64 // connections made to members
 	Reused    uint64 // requests on one that was there
+	Delayed   uint64 // requests that waited as their plan said
+	Undelayed uint64 // requests that did not, as too many waited
 }
 
 // Counts returns what was done.
 func (e *Engine) Counts() Counts {
 	c := &e.counts
-	return Counts{c.accepted.Load(), c.waited.Load(), c.requests.Load(), c.connected.Load(), c.reused.Load()}
+	return Counts{c.accepted.Load(), c.waited.Load(), c.requests.Load(), c.connected.Load(), c.reused.Load(), c.delayed.Load(), c.undelayed.Load()}
 }
 
 // enter counts a client connection in; false if there is no room.
@@ -206,8 +212,11 @@ func (e *Engine) enter() bool {
 	return false
 }
 
-// leave counts one out.
-func (e *Engine) leave() {
+// leave counts one out, with its source; nil if it was never somebody's.
+func (e *Engine) leave(o *origin) {
+	if e.o.Admission != nil && o != nil {
+		e.o.Admission.Leave(o.source)
+	}
 	if e.open.Add(-1) == 0 {
 		select {
 		case e.empty <- struct{}{}:

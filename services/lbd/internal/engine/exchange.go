@@ -11,6 +11,7 @@ type phase uint8
 
 const (
 	reading   phase = iota // the request's head
+	delayed                // as the plan says, before anything else becomes of the request
 	gathering              // of the request's content what is wanted before a member is asked
 	waiting                // for the answer's head
 	answering              // the member's answer passes
@@ -57,6 +58,7 @@ type exchange struct {
 	upBroken  bool          // the member does not take the request
 	last      bool          // the client's connection ends with the answer
 	committed bool          // something of the answer is on its way to the client
+	typed     bool          // the answer's content type is told of
 	rec       Record
 }
 
@@ -93,6 +95,8 @@ func (x *exchange) step(budget *int) bool {
 	switch x.phase {
 	case reading:
 		return x.c.readHead(x)
+	case delayed:
+		return x.stay()
 	case gathering:
 		return x.gather()
 	case waiting:
@@ -126,6 +130,13 @@ func (x *exchange) decide() {
 	x.last = x.req.Close || x.w.closing
 	x.w.e.site.Decide(&x.rec.Request, &x.plan)
 	x.rec.Mark = x.plan.Mark
+	if !x.delay() {
+		x.proceed()
+	}
+}
+
+// proceed does what was decided.
+func (x *exchange) proceed() {
 	x.takeBody()
 	switch {
 	case x.plan.Drop:
@@ -139,7 +150,7 @@ func (x *exchange) decide() {
 		return
 	}
 	x.rec.Pool = x.plan.Pool.Name()
-	x.until = x.start + x.plan.Timeout
+	x.until = x.w.loop.Now() + x.plan.Timeout
 	x.phase = gathering
 }
 
@@ -256,11 +267,13 @@ func (x *exchange) consume() {
 // record tells the site.
 func (x *exchange) record() {
 	x.release()
+	x.waited()
 	if x.phase == tunnel {
 		x.w.e.tunnels.Add(-1)
 	}
 	x.rec.Duration = x.w.loop.Now() - x.start
 	x.rec.Sent, x.rec.Received = x.down.carried, x.up.carried
+	x.over()
 	x.w.e.site.Done(&x.rec)
 }
 
@@ -289,6 +302,8 @@ func (x *exchange) dropMember() {
 func (x *exchange) fail() {
 	x.closeFile()
 	x.dropMember()
+	x.waited()
+	x.over()
 	if x.phase == tunnel {
 		x.w.e.tunnels.Add(-1)
 	}

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/everup/everup/services/lbd/internal/dos"
 	"github.com/everup/everup/services/lbd/internal/http1"
 	"github.com/everup/everup/services/lbd/internal/loop"
 )
@@ -39,6 +40,7 @@ type origin struct {
 	known any                  // of tls, by Options.Identify
 
 	handshake time.Duration // what the handshake took; 0 once a request has told of it
+	source    dos.Key       // whose connection it is: see Admission
 }
 
 // front is a request's client side: a connection of HTTP/1.1, or a stream of one of HTTP/2.

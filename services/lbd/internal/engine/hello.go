@@ -33,15 +33,20 @@ func (w *worker) accepted(fd int, peer netip.AddrPort, o *Opening) {
 		h.header = o.trusts(peer.Addr())
 		if o.Proxy == ProxyRequire && !h.header {
 			unix.Close(fd)
-			w.e.leave()
+			w.e.leave(nil)
 			w.e.tell(&Begun{Peer: peer, Fault: FaultStranger})
 			return
 		}
 	}
+	if !h.header && !h.admitted() {
+		unix.Close(fd)
+		w.e.leave(nil)
+		return
+	}
 	var err error
 	if h.ref, err = w.loop.Add(fd, h); err != nil {
 		unix.Close(fd)
-		w.e.leave()
+		w.e.leave(&h.origin)
 		return
 	}
 	w.e.counts.accepted.Add(1)
@@ -61,6 +66,10 @@ func (h *hello) Ready(ev loop.Events) {
 			return
 		}
 		h.header = false
+		if !h.admitted() {
+			h.close()
+			return
+		}
 	}
 	if h.o.TLS != nil && !h.secured() {
 		return
@@ -198,5 +207,5 @@ func (h *hello) close() {
 	h.w.loop.Closing(h.ref)
 	h.shut()
 	delete(h.w.hellos, h)
-	h.w.e.leave()
+	h.w.e.leave(&h.origin)
 }

@@ -33,6 +33,7 @@ func (x *exchange) beginAnswer() {
 	if framing.Kind == http1.Chunked && !chunked {
 		x.last = true
 	}
+	x.answered(x.res.Get(in, http1.ContentType))
 	o := headOut{b: x.toClient, framed: framed}
 	x.answerHead(&o, in, chunked)
 	x.toClient = o.b

@@ -50,6 +50,7 @@ const (
 	FaultStranger  = "proxy-foreign" // a PROXY header is required, and the peer is not trusted to send one
 	FaultNoHeader  = "proxy-missing" // one who is trusted has not sent the header that is required
 	FaultBadHeader = "proxy-bad"
+	FaultBusy      = "source-busy" // the source has its fill of connections: see Admission
 )
 
 // pace bounds the steps of handshakes in one turn of a loop: each may take a millisecond of computing, and others wait.

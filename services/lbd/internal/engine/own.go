@@ -63,6 +63,7 @@ func (x *exchange) answerOwn(status int, why Reason) {
 	default:
 		x.ownText(&o, planned, status, why)
 	}
+	x.answered(nil) // where there was no type
 	x.connection(&o)
 	o.end()
 	x.toClient = o.b
@@ -149,6 +150,9 @@ func (x *exchange) ownFields(o *headOut, a *files.Answer, status int, why Reason
 func (x *exchange) say(o *headOut, name string, value []byte) {
 	if len(x.plan.Response) > 0 && rule.Drops(x.plan.Response, []byte(name)) {
 		return
+	}
+	if name == "Content-Type" {
+		x.answered(value)
 	}
 	o.field(name, value)
 }

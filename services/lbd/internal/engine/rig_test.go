@@ -137,11 +137,16 @@ func startWith(t testing.TB, s *site, o *Opening) *rig { return startPatient(t, 
 // startPatient waits so long for a head.
 func startPatient(t testing.TB, s *site, o *Opening, header time.Duration) *rig {
 	t.Helper()
+	return startAdmitting(t, s, o, header, nil)
+}
+
+func startAdmitting(t testing.TB, s *site, o *Opening, header time.Duration, a Admission) *rig {
+	t.Helper()
 	labtest.LeakCheck(t)
 	panics, told := new(atomic.Int64), new(begun)
 	e, err := New(Options{
 		Panic: func(any) { panics.Add(1) }, Workers: 1, Clients: 1000, Limits: http1.DefaultLimits(), Header: header, Idle: 5 * time.Second,
-		Begun: told.add,
+		Begun: told.add, Admission: a,
 	}, s)
 	if err != nil {
 		t.Fatal(err)

@@ -82,6 +82,10 @@ type Plan struct {
 	Retries int           // further tries
 	MaxBody int64         // largest content of the request; 0: no bound
 
+	Delay time.Duration // how long the request waits before anything else becomes of it; see SetTarpits
+
+	Watch Watcher // told what becomes of the request; nil: nobody is
+
 	Read   time.Duration // longest wait for the client's next bytes
 	Write  time.Duration // longest wait for the client to take bytes
 	Tunnel time.Duration // longest silence after an upgrade
@@ -90,6 +94,14 @@ type Plan struct {
 	Mark any
 	// Scratch is the Site's own, kept from one request to the next of another client's, so that deciding needs no memory.
 	Scratch any
+}
+
+// Watcher follows one request.
+type Watcher interface {
+	// Answered is told of the content type of the answer that is about to be sent, empty if it has none. r and kind are good during the call.
+	Answered(r *Request, kind []byte)
+	// Over is told once that the request is over, also one whose exchange has failed.
+	Over()
 }
 
 // Pool is a group of members.

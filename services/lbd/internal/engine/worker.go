@@ -20,6 +20,7 @@ type worker struct {
 	hellos    map[*hello]struct{} // connections on which no request can come yet
 	tls       *tlsconn.Env
 	pace      pace
+	delayed   map[*exchange]struct{} // requests that wait as their plan says
 	acceptors []*acceptor
 	closing   bool
 	asked     atomic.Bool // whether the loop turns; it has not answered yet
@@ -64,7 +65,10 @@ func (w *worker) give(x *exchange) {
 }
 
 // drain makes every answer from now on its connection's last.
-func (w *worker) drain() { w.closing = true }
+func (w *worker) drain() {
+	w.closing = true
+	w.hurry()
+}
 
 // closeIdle closes clients without a request.
 func (w *worker) closeIdle() {
