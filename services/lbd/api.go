@@ -42,6 +42,7 @@ func (s *Service) api() error {
 	s.env.Admin.Handle("GET /v1/traffic", "What passed so far, by route, pool and member.",
 		func(context.Context, *admin.Request) (any, error) { return s.Traffic(), nil })
 	s.handleCertificates()
+	s.dosAPI()
 	docs := map[string]string{
 		"drain":   "Give a member no new requests (reason, for).",
 		"undrain": "Let a drained member serve again.",

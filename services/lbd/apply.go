@@ -75,6 +75,10 @@ func (s *Service) apply(c *Config, vips func(vip.Config) error) error {
 	if err != nil {
 		return err
 	}
+	limits, err := s.guards.prepare(c)
+	if err != nil {
+		return err
+	}
 	listeners, fresh, err := s.listen(c)
 	if err == nil && vips != nil {
 		s.foretell(c)
@@ -95,10 +99,13 @@ func (s *Service) apply(c *Config, vips func(vip.Config) error) error {
 	}
 	gone := s.configurePoolsLocked(c, checkers)
 	s.cfg = c
-	s.site.live.Store(s.liveLocked(c, table, pages))
+	l := s.liveLocked(c, table, pages)
+	l.guard = s.guards.configure(c, limits, s.counters.dos.limited)
+	s.site.live.Store(l)
 	goneListeners := s.swapListenersLocked(c, listeners, fresh)
 	s.mu.Unlock()
 	s.engine.SetLimit(c.Connections)
+	s.engine.SetTarpits(c.Tarpits)
 	s.log.Use(logs)
 	s.engine.SetHandshakeRate(shakes)
 	closeAll(goneListeners)
@@ -201,14 +208,9 @@ func (s *Service) liveLocked(c *Config, table *rule.Table, pages *pages) *live {
 	return l
 }
 
-// compile makes the rules, and refuses what may be said and the daemon does not do yet: a rule that denies must not be without effect, nor
-// an address open without the TLS that was asked for.
+// compile makes the rules, and refuses what may be said and the daemon does not do yet: no address must be open without the TLS that was asked
+// for.
 func compile(c *Config) (*rule.Table, error) {
-	for i := range c.Routes {
-		if what := unserved(&c.Routes[i]); what != "" {
-			return nil, fault.New(fault.Config, "lbd: routes[%d].%s: lbd explain knows it, the daemon does not yet", i, what)
-		}
-	}
 	for i := range c.Listen {
 		if what := unservedAt(&c.Listen[i]); what != "" {
 			return nil, fault.New(fault.Config, "lbd: listen[%d].%s: the daemon does not do it yet", i, what)
@@ -234,17 +236,6 @@ func unservedAt(l *config.Listener) string {
 func unservedBehind(p *config.Pool) string {
 	if p.HTTP2 {
 		return "http2"
-	}
-	return ""
-}
-
-// unserved names what of a route the daemon does not do yet.
-func unserved(r *config.Route) string {
-	for _, m := range append([]config.Match{r.Match}, r.Not...) {
-		switch {
-		case len(m.DoS) > 0:
-			return "dos"
-		}
 	}
 	return ""
 }

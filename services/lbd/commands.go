@@ -23,7 +23,7 @@ func commands(socket func() string) []*cobra.Command {
 		changeCommand(socket, "weight POOL MEMBER [WEIGHT]", "Override a member's weight; without WEIGHT the configured one counts again",
 			cobra.RangeArgs(2, 3)),
 	)
-	return append(vip.Commands(socket), root, certificatesCommand(socket), maintenanceCommand(socket), explainCommand(), topCommand(socket))
+	return append(vip.Commands(socket), root, dosCommands(socket), certificatesCommand(socket), maintenanceCommand(socket), explainCommand(), topCommand(socket))
 }
 
 func listCommand(socket func() string) *cobra.Command {

@@ -27,6 +27,7 @@ type counters struct {
 	own     *traffic.Cell // requests that no pool took
 	retries *metric.CounterVec
 	reasons reasons
+	dos     dosCounters
 }
 
 // reasons counts lbd's own answers by reason, without a lock for one that was counted before.
@@ -82,6 +83,7 @@ func (c *counters) register(r *metric.Registry, s *Service) {
 	c.reasons.vec = r.CounterVec("own_answers_total", "Answers that lbd gave itself or cut, by reason.", maxReasons, "reason")
 	c.registerTraffic(r)
 	r.CounterFunc("events_lost_total", "Events not told on the bus because too many things had some to tell.", s.events.Lost)
+	c.dos.register(r, s)
 	r.GaugeFunc("connections", "Client connections open.", func() float64 { n, _ := s.engine.Open(); return float64(n) })
 	r.CounterFunc("connections_total", "Client connections accepted.", func() uint64 { return s.engine.Counts().Accepted })
 	r.CounterFunc("connections_waited_total", "Times that accepting waited because the limit of connections was reached.",

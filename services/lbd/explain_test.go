@@ -1,37 +1,15 @@
 package lbd
 
 import (
-	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/everup/everup/shared/cli"
-	"github.com/everup/everup/shared/conf"
 	"github.com/everup/everup/shared/daemon"
-	"github.com/everup/everup/shared/fault"
 	"github.com/everup/everup/shared/labtest"
 )
-
-// A rule that the daemon does not follow yet is refused: nothing is served without a condition that the operator wrote.
-func TestUnservedRules(t *testing.T) {
-	f := func(routes, want string) {
-		t.Helper()
-		var c Config
-		if _, err := conf.Parse("f", []byte("dos: {threshold: 5}\npools: {web: {members: [{addr: 'h:80'}]}}\nroutes: ["+routes+"]\n"), &c, conf.Options{}); err != nil {
-			t.Fatal(err)
-		}
-		_, err := compile(&c)
-		if want == "" && err != nil || want != "" && (!errors.Is(err, fault.Config) || !strings.Contains(err.Error(), want)) {
-			t.Errorf("%s: %v", routes, err)
-		}
-	}
-	f("{host: [a, b], path: [/x, /y], pool: web}, {path: /a, from: 10.0.0.0/8, deny: true}, {pool: web}", "")
-	f("{pool: web, dos: hard}", "routes[0].dos")
-	f("{path: /x, not: {tls_name: a.test}, pool: web}", "")
-	f("{files: {root: /srv}}", "")
-}
 
 func TestExplain(t *testing.T) {
 	t.Setenv("EVERUP_LBD_MAX_HEADER", "2KiB")

@@ -61,6 +61,7 @@ type Service struct {
 	begun     *beginnings
 	vips      *vip.Manager
 	certs     *certs.Keeper
+	guards    *guards
 	checked   *health.Item  // gates readiness until the first checks are done
 	look      chan struct{} // something changed that refresh should see
 
@@ -87,7 +88,7 @@ var (
 
 // New binds the listeners and begins to check the pools.
 func New(c *Config, env *daemon.Env) (*Service, error) {
-	s := &Service{env: env, cfg: c, pools: map[conf.Name]*pool.Pool{}, backends: pool.NewBackends(), look: make(chan struct{}, 1)}
+	s := &Service{env: env, cfg: c, pools: map[conf.Name]*pool.Pool{}, backends: pool.NewBackends(), look: make(chan struct{}, 1), guards: newGuards()}
 	s.roots = roots{gate: files.NewGate(c.Connections), dirs: map[string]*files.Dir{}}
 	overrides, err := state.OpenOverrides(env.State)
 	if err != nil {
@@ -137,6 +138,7 @@ func (s *Service) engineOptions(c *Config) engine.Options {
 	return engine.Options{
 		Workers: runtime.GOMAXPROCS(0), Limits: limits, Header: c.Timeouts.Header.Std(), Idle: c.Timeouts.Idle.Std(), Clients: c.Connections,
 		Begun: s.begun.begun, Identify: identify,
+		Admission: admission{&s.site.live, s.guards.connections},
 		Panic: func(v any) {
 			s.env.Log.Error().Interface("panic", v).Bytes("stack", debug.Stack()).Msg("BUG: an exchange failed; its connection is closed")
 		},
@@ -150,7 +152,7 @@ func (s *Service) Run(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	defer s.end()
-	failed := make(chan error, 2)
+	failed := make(chan error, 3)
 	served := make(chan struct{})
 	wg.Go(func() {
 		defer close(served)
@@ -160,6 +162,11 @@ func (s *Service) Run(ctx context.Context) error {
 	})
 	wg.Go(func() { s.follow(ctx) })
 	wg.Go(func() { s.certs.Run(ctx) })
+	wg.Go(func() {
+		if err := s.followDoS(ctx); err != nil {
+			failed <- err
+		}
+	})
 	wg.Go(func() {
 		if err := s.holdVIPs(ctx); err != nil {
 			failed <- err

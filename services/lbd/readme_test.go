@@ -63,7 +63,7 @@ func same(t *testing.T, what string, document, code []string) {
 func TestReadmeMetrics(t *testing.T) {
 	r := metric.NewRegistry("everup_lbd")
 	floor := r.Names()
-	s := &Service{counters: newCounters(), events: events.NewEmitter(func(string, string, any) {})}
+	s := &Service{counters: newCounters(), events: events.NewEmitter(func(string, string, any) {}), guards: newGuards()}
 	s.counters.register(r, s)
 	accesslog.New(accesslog.Env{Metrics: r, Health: health.NewRegistry()}).Close()
 	var code []string

@@ -32,6 +32,7 @@ type live struct {
 	own          []liveRoute   // by rule.Verdict.Rule
 	pages        *page.Set     // for who meets no route
 	shut         *shut
+	guard        guard
 }
 
 // site decides for the engine. Its methods run on the engine's threads.
@@ -53,6 +54,7 @@ type way struct {
 const (
 	reasonConnect = "connect"
 	reasonNoRoute = "no-route"
+	reasonBusy    = "source-busy"
 )
 
 // scratch is what deciding uses, kept in engine.Plan; what it is marked with.
@@ -66,7 +68,11 @@ type scratch struct {
 	files   files.Request
 	answer  files.Answer
 	naming
+	visit visit
 }
+
+// soon is what a client with too many requests open is told.
+func soon() []rule.Edit { return []rule.Edit{{Op: rule.Set, Name: "Retry-After", Value: []byte("1")}} }
 
 // Decide asks the rules.
 func (s *site) Decide(r *engine.Request, p *engine.Plan) {
@@ -88,10 +94,17 @@ func (s *site) Decide(r *engine.Request, p *engine.Plan) {
 		c.facts.ServerName = r.TLS.ServerName
 		c.facts.Certificate, _ = r.Known.(*rule.Certificate)
 	}
-	if r.Head.Target.Form == http1.Authority {
+	level, ok := c.visit.begin(&l.guard, c.facts.Client, &c.request)
+	p.Watch = c.visit.watcher()
+	switch {
+	case r.Head.Target.Form == http1.Authority:
 		p.Status, p.Reason = 405, reasonConnect
 		c.way = &l.noRoute
-	} else {
+	case !ok:
+		p.Status, p.Reason, p.Response = 429, reasonBusy, soon()
+		c.way = &l.noRoute
+	default:
+		c.facts.DoS, c.facts.Limiter = level, &c.visit
 		l.table.Decide(&c.request, &c.facts, &c.verdict)
 		l.plan(c, r, p)
 		c.way = l.way(c.verdict.Rule)
@@ -113,7 +126,7 @@ func (l *live) way(rule int) *way {
 // follow makes a plan of a verdict.
 func (l *live) follow(c *scratch, r *engine.Request, p *engine.Plan) {
 	v := &c.verdict
-	p.Response, p.SetCookie = v.Response, v.SetCookie
+	p.Response, p.SetCookie, p.Delay, p.RetryAfter = v.Response, v.SetCookie, v.Delay, v.Wait
 	p.Status, p.Reason = v.Status, engine.Reason(v.Kind.String())
 	switch v.Kind {
 	case rule.Forward:
@@ -126,7 +139,7 @@ func (l *live) follow(c *scratch, r *engine.Request, p *engine.Plan) {
 		p.Location = v.Location
 	case rule.Fixed:
 		p.Type, p.Body = v.Answer.Type, v.Answer.Body
-	case rule.Denied:
+	case rule.Denied, rule.Limited:
 	case rule.Dropped:
 		p.Drop = true
 	default:

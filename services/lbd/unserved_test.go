@@ -22,5 +22,4 @@ func TestRefusesWhatItDoesNotDo(t *testing.T) {
 	f(pool("connect: 1s"), "")
 	f(pool("http2: true"), "lbd: pools.web.http2: ")
 	f("listen: [{addr: ':2', http2: true}]\n", "lbd: listen[0].http2: ")
-	f("dos: {threshold: 5, hard_threshold: 9}\nroutes: [{dos: hard, deny: true}]\n", "lbd: routes[0].dos: ")
 }

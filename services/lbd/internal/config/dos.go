@@ -73,6 +73,9 @@ func (d *DoS) Options() dos.Options {
 	}
 }
 
+// ExemptSources returns the networks of clients without bounds of sources.
+func (c *Config) ExemptSources() rule.Proxies { return prefixes(c.Sources.Exempt) }
+
 // Validate checks the thresholds against each other, and the types.
 func (d *DoS) Validate(r *conf.Report) {
 	if d.Hard > 0 && d.Hard <= d.Threshold {

@@ -3,7 +3,6 @@ package dos
 import (
 	"hash/maphash"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/everup/everup/shared/limit"
@@ -13,7 +12,6 @@ import (
 // that it is made for. When more are active, those without a place of their own share one: some are refused too much, none too little.
 type Limit struct {
 	seed   maphash.Seed
-	over   atomic.Uint64
 	shards []*limitShard
 }
 
@@ -63,14 +61,8 @@ func (l *Limit) Take(key []byte, now int64) (g Grant) {
 	g.OK, g.Wait = s.k.Allow(hash, now, 1)
 	g.Left, g.Full = s.k.State(hash, now)
 	s.mu.Unlock()
-	if !g.OK {
-		l.over.Add(1)
-	}
 	return g
 }
-
-// Over returns how many requests were over the limit.
-func (l *Limit) Over() uint64 { return l.over.Load() }
 
 // Shared returns how many requests had to share a place: the limit is made for too few keys.
 func (l *Limit) Shared() (n uint64) {

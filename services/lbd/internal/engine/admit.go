@@ -33,6 +33,9 @@ func (h *hello) admitted() (ok bool) {
 // SetTarpits bounds the requests that wait as their plan's Delay says; further ones do not wait.
 func (e *Engine) SetTarpits(n int) { e.maxDelayed.Store(int64(n)) }
 
+// Waiting returns how many requests wait as their plan says.
+func (e *Engine) Waiting() int { return int(e.delayed.Load()) }
+
 // delay has the request wait as its plan says; false if it does not, for there is no delay, no room or no time.
 func (x *exchange) delay() bool {
 	e := x.w.e
@@ -64,6 +67,7 @@ func (x *exchange) stay() bool {
 func (x *exchange) waited() {
 	if x.phase == delayed {
 		x.phase = reading
+		x.rec.Delay = x.w.loop.Now() - x.start
 		delete(x.w.delayed, x)
 		x.w.e.delayed.Add(-1)
 	}

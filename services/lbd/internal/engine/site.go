@@ -168,7 +168,8 @@ type Record struct {
 type Timing struct {
 	Handshake time.Duration // from the connection's beginning until TLS was agreed on; of its first request only
 	Read      time.Duration // from the first byte of the request's head to the last
-	Gather    time.Duration // from the head until what is wanted of the content before a member is asked had come
+	Delay     time.Duration // waiting as the plan says
+	Gather    time.Duration // from then until what is wanted of the content before a member is asked had come
 	Queue     time.Duration // waiting for a place at a member
 	Connect   time.Duration // of the last try; 0 where a connection was there
 	Head      time.Duration // from the request's head until the answer's; 0: there was none

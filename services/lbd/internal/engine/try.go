@@ -24,7 +24,7 @@ func (x *exchange) try() {
 	x.rec.Member = choice.Member
 	if len(x.tried) == 0 {
 		x.ready = x.body.w
-		x.rec.Gather = x.w.loop.Now() - x.start - x.rec.Queue
+		x.rec.Gather = x.w.loop.Now() - x.start - x.rec.Delay - x.rec.Queue
 	}
 	x.ask(!idempotent(x.req.Method.In(x.head())))
 }

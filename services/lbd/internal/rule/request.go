@@ -64,6 +64,12 @@ func find(req Request, lower string, i int) ([]byte, int) {
 	return nil, -1
 }
 
+// Header returns the value of the first field with a name, which is given in lower case; nil if there is none.
+func Header(r Request, lower string) []byte {
+	value, _ := find(r, lower, 0)
+	return value
+}
+
 // fold reports whether b is the lower-case text but for ASCII letter case.
 func fold(b []byte, lower string) bool {
 	if len(b) != len(lower) {

@@ -1,0 +1,211 @@
+package lbd
+
+import (
+	"mime"
+	"net/netip"
+	"path"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/everup/everup/services/lbd/internal/config"
+	"github.com/everup/everup/services/lbd/internal/dos"
+	"github.com/everup/everup/services/lbd/internal/engine"
+	"github.com/everup/everup/services/lbd/internal/rule"
+	"github.com/everup/everup/shared/metric"
+)
+
+// guards are what counts clients, whatever configuration is in force.
+type guards struct {
+	began       time.Time // times are counted from here
+	detector    *dos.Detector
+	connections *dos.Sources
+	requests    *dos.Sources
+	limits      map[string]*heldLimit // by label; under reloadMu
+}
+
+func newGuards() *guards {
+	return &guards{
+		began: time.Now(), detector: dos.NewDetector(), connections: dos.NewSources(), requests: dos.NewSources(), limits: map[string]*heldLimit{},
+	}
+}
+
+// now is the time as package dos has it.
+func (g *guards) now() int64 { return int64(time.Since(g.began)) }
+
+// heldLimit is a limit with what it has counted, which outlives a reload that leaves its keys what they are.
+type heldLimit struct {
+	*dos.Limit
+	keys int
+	key  string
+	nets config.Nets
+}
+
+// prepare makes the limits of c. Those that are there already are kept, with the rate that they have.
+func (g *guards) prepare(c *config.Config) (map[string]*heldLimit, error) {
+	out := map[string]*heldLimit{}
+	for _, l := range c.Limits() {
+		if old := g.limits[l.Label]; old != nil && old.keys == l.Keys && old.key == l.Key && old.nets == l.Nets {
+			out[l.Label] = old
+			continue
+		}
+		rate, err := l.Rate()
+		if err != nil {
+			return nil, err
+		}
+		made, err := dos.NewLimit(rate, l.Keys)
+		if err != nil {
+			return nil, err
+		}
+		out[l.Label] = &heldLimit{made, l.Keys, l.Key, l.Nets}
+	}
+	return out, nil
+}
+
+// configure puts c in force.
+func (g *guards) configure(c *config.Config, limits map[string]*heldLimit, over *metric.CounterVec) guard {
+	g.limits = limits
+	l := guard{guards: g, sources: c.Sources.Of(), exempt: c.ExemptSources()}
+	for _, n := range c.Limits() {
+		held := limits[n.Label]
+		if rate, err := n.Rate(); err == nil { // it was validated
+			held.SetRate(rate)
+		}
+		action := n.Action
+		if n.DryRun {
+			action = "dry-run"
+		}
+		l.limits = append(l.limits, liveLimit{held.Limit, over.With(n.Label, action)})
+	}
+	g.connections.SetBound(c.Sources.Connections)
+	g.requests.SetBound(c.Sources.Requests)
+	l.direct = slices.Clone(l.exempt)
+	l.direct = append(l.direct, c.Proxies()...)
+	for i := range c.Listen {
+		l.direct = append(l.direct, c.ProxiesOf(&c.Listen[i])...)
+	}
+	d := c.DoS
+	if d == nil {
+		g.detector.Off()
+		return l
+	}
+	g.detector.Configure(d.Options(), g.now())
+	l.header = strings.ToLower(d.Header)
+	if types, err := dos.NewTypes(d.Ignore); err == nil { // likewise
+		l.ignore = types
+	}
+	return l
+}
+
+// guard is what a configuration says of clients that ask too much. It is not changed once it is in use.
+type guard struct {
+	*guards
+	header  string // whose value tells clients apart, in lower case; empty: none
+	ignore  dos.Types
+	sources dos.Nets
+	exempt  rule.Proxies // clients without bounds
+	direct  rule.Proxies // peers whose connections are not bounded: exempt ones, and proxies
+	limits  []liveLimit  // by their place in rule.Table.Limits
+}
+
+type liveLimit struct {
+	*dos.Limit
+	over *metric.Counter
+}
+
+// visit is one request as it is counted. It is the request's Limiter and its Watcher.
+type visit struct {
+	g      *guard
+	key    dos.Key // for whom it counts; nobody's if it does not, or not any more
+	source dos.Key // who has it open; nobody if that is not counted
+	at     int64
+}
+
+// begin counts a request, and returns what its client is thought of; false if the client has too many open.
+func (v *visit) begin(g *guard, client netip.Addr, r rule.Request) (rule.DoS, bool) {
+	*v = visit{g: g, at: g.now()}
+	var value []byte
+	if g.header != "" {
+		value = rule.Header(r, g.header)
+	}
+	v.key = g.detector.Key(client, value)
+	level := g.detector.Count(v.key, v.at)
+	if g.requests.Bounded() && !g.exempt.Trusts(client) {
+		source := g.sources.Key(client)
+		if !g.requests.Enter(source) {
+			return rule.DoS(level), false
+		}
+		v.source = source
+	}
+	return rule.DoS(level), true
+}
+
+// watcher returns who is to follow the request, nil if nobody needs to.
+func (v *visit) watcher() engine.Watcher {
+	if v.source.Valid() || v.key.Valid() && len(v.g.ignore) > 0 {
+		return v
+	}
+	return nil
+}
+
+// Take is rule.Limiter's.
+func (v *visit) Take(n int, key []byte) rule.Grant {
+	l := &v.g.limits[n]
+	grant := l.Limit.Take(key, v.at)
+	if !grant.OK {
+		l.over.Inc()
+	}
+	return rule.Grant(grant)
+}
+
+// Answered takes the request back if its answer does not count. Of an answer without content type, such as 304, the end of the
+// path stands for it.
+func (v *visit) Answered(r *engine.Request, kind []byte) {
+	if !v.key.Valid() || len(v.g.ignore) == 0 {
+		return
+	}
+	if len(kind) == 0 {
+		kind = kindOfPath(r.Text(r.Head.Target.Path))
+	}
+	if v.g.ignore.Has(kind) {
+		v.g.detector.Undo(v.key, v.at, v.g.now())
+		v.key = dos.Key{}
+	}
+}
+
+// maxExtension bounds what is looked up.
+const maxExtension = 16
+
+func kindOfPath(p []byte) []byte {
+	if len(p) > maxExtension {
+		p = p[len(p)-maxExtension:]
+	}
+	return []byte(mime.TypeByExtension(strings.ToLower(path.Ext(string(p)))))
+}
+
+// Over is engine.Watcher's.
+func (v *visit) Over() {
+	v.g.requests.Leave(v.source)
+	v.source = dos.Key{}
+}
+
+// admission bounds the connections of each source.
+type admission struct {
+	live        *atomic.Pointer[live]
+	connections *dos.Sources
+}
+
+// Enter is engine.Admission's.
+func (a admission) Enter(peer netip.Addr) (dos.Key, bool) {
+	l := a.live.Load()
+	peer = peer.Unmap()
+	if l == nil || !peer.IsValid() || l.guard.direct.Trusts(peer) {
+		return dos.Key{}, true
+	}
+	k := l.guard.sources.Key(peer)
+	return k, a.connections.Enter(k)
+}
+
+// Leave is engine.Admission's.
+func (a admission) Leave(k dos.Key) { a.connections.Leave(k) }
