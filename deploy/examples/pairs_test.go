@@ -47,7 +47,7 @@ func etc(t *testing.T, from string) string {
 // TestConfigurations has the daemons check the files.
 func TestConfigurations(t *testing.T) {
 	for from, daemon := range map[string]string{
-		"lbd-pair/lb1": "lbd", "lbd-pair/lb2": "lbd", "dnsd-pair/ns1": "dnsd", "dnsd-pair/ns2": "dnsd", "bond-vlan": "lbd",
+		"lbd-pair/lb1": "lbd", "lbd-pair/lb2": "lbd", "dnsd-pair/ns1": "dnsd", "dnsd-pair/ns2": "dnsd", "bond-vlan": "lbd", "lbd-dos": "lbd",
 	} {
 		file := filepath.Join(etc(t, from), daemon+".yaml")
 		if out, err := exec.Command(program(t, daemon), "check", "-c", file).CombinedOutput(); err != nil {
@@ -155,7 +155,7 @@ func TestNetworkd(t *testing.T) {
 // Each example has a README that names its files and no others.
 func TestReadmes(t *testing.T) {
 	link := regexp.MustCompile(`\]\(([^)]+)\)`)
-	for _, dir := range []string{"lbd-pair", "dnsd-pair", "bond-vlan", "lbd-static"} {
+	for _, dir := range []string{"lbd-pair", "dnsd-pair", "bond-vlan", "lbd-static", "lbd-dos"} {
 		text, err := os.ReadFile(filepath.Join(dir, "README.md"))
 		if err != nil {
 			t.Fatal(err)

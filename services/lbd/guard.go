@@ -86,6 +86,7 @@ func (g *guards) configure(c *config.Config, limits map[string]*heldLimit, over 
 		l.direct = append(l.direct, c.ProxiesOf(&c.Listen[i])...)
 	}
 	d := c.DoS
+	l.clocked = d != nil || len(l.limits) > 0
 	if d == nil {
 		g.detector.Off()
 		return l
@@ -95,6 +96,7 @@ func (g *guards) configure(c *config.Config, limits map[string]*heldLimit, over 
 	if types, err := dos.NewTypes(d.Ignore); err == nil { // likewise
 		l.ignore = types
 	}
+	kindOfPath([]byte("/a.png")) // reads the system's files now, and not on an event loop
 	return l
 }
 
@@ -107,6 +109,7 @@ type guard struct {
 	exempt  rule.Proxies // clients without bounds
 	direct  rule.Proxies // peers whose connections are not bounded: exempt ones, and proxies
 	limits  []liveLimit  // by their place in rule.Table.Limits
+	clocked bool         // something counts by time
 }
 
 type liveLimit struct {
@@ -124,13 +127,17 @@ type visit struct {
 
 // begin counts a request, and returns what its client is thought of; false if the client has too many open.
 func (v *visit) begin(g *guard, client netip.Addr, r rule.Request) (rule.DoS, bool) {
-	*v = visit{g: g, at: g.now()}
-	var value []byte
-	if g.header != "" {
-		value = rule.Header(r, g.header)
+	*v = visit{g: g}
+	level := dos.None
+	if g.clocked {
+		var value []byte
+		if g.header != "" {
+			value = rule.Header(r, g.header)
+		}
+		v.at = g.now()
+		v.key = g.detector.Key(client, value)
+		level = g.detector.Count(v.key, v.at)
 	}
-	v.key = g.detector.Key(client, value)
-	level := g.detector.Count(v.key, v.at)
 	if g.requests.Bounded() && !g.exempt.Trusts(client) {
 		source := g.sources.Key(client)
 		if !g.requests.Enter(source) {
