@@ -20,7 +20,12 @@ func dosCommands(socket func() string) *cobra.Command {
 			if err := admin.Dial(socket()).Do(c.Context(), "GET", "/v1/dos", nil, &st); err != nil {
 				return err
 			}
-			return out.Print(c.OutOrStdout(), st, func() *cli.Table { return dosTable(st) })
+			return out.Print(c.OutOrStdout(), st, func() *cli.Table {
+				if !st.On {
+					return cli.NewTable("There is no section dos: nobody is suspect.")
+				}
+				return dosTable(st)
+			})
 		},
 	}
 	out.Bind(list)

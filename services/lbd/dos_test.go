@@ -188,6 +188,7 @@ func TestDoSCommands(t *testing.T) {
 		t.Errorf("one who was let go: %s", got)
 	}
 	b.reload("routes: [{answer: {status: 200}}]\n")
+	f("no section dos", 0, "list")
 	f("no section dos", 1, "ban", "127.0.0.2")
 }
 
@@ -220,6 +221,7 @@ routes:
 	f("127.0.0.3", "/api", 3, "200 429", "X-Key: a")
 	f("127.0.0.4", "/api", 1, "429", "X-Key: a")
 	f("127.0.0.4", "/api", 1, "200", "X-Key: b")
+	f("127.0.0.4", "/api", 1, "200", "X-Key: c")
 	req, _ := http.NewRequest("GET", b.url("/api"), nil)
 	req.Header.Set("X-Key", "a")
 	res, err := clientAt(t, "127.0.0.2").Do(req)
@@ -234,11 +236,12 @@ routes:
 	}
 	// What was counted outlives a reload that changes the rate.
 	b.reload(yaml(4))
-	f("127.0.0.2", "/api", 1, "200", "X-Key: b")
+	f("127.0.0.2", "/api", 2, "200", "X-Key: c") // half of the new four are left
+	f("127.0.0.2", "/api", 1, "429", "X-Key: c")
 	f("127.0.0.2", "/", 1, "429")
 	for _, want := range []string{
 		`everup_lbd_limited_total{limit="dry",action="dry-run"} 4`, `everup_lbd_limited_total{limit="routes[1].limit[0]",action="drop"} 1`,
-		`everup_lbd_limited_total{limit="routes[2].limit[0]",action="tag"} 1`, `everup_lbd_limited_total{limit="api.limit[0]",action="refuse"} 3`,
+		`everup_lbd_limited_total{limit="routes[2].limit[0]",action="tag"} 1`, `everup_lbd_limited_total{limit="api.limit[0]",action="refuse"} 4`,
 	} {
 		if text := metrics(t, b); !strings.Contains(text, want) {
 			t.Errorf("no metric %s in\n%s", want, linesWith(text, "limited_total"))

@@ -35,6 +35,7 @@ func TestExplain(t *testing.T) {
 	rewriting := "../../deploy/examples/lbd-rules/rewriting.yaml"
 	f("explain-canary.txt", rewriting, 0, "--request", "GET https://www.example.com/app/x?lang=d%0ae", "--from", "203.0.113.5", "--chance", "0.99")
 	f("explain-debug.json", rewriting, 0, "--request", "http://www.example.com/?trace=1", "--header", "X-Debug: 1", "--from", "10.0.0.1", "-o", "json")
+	f("explain-limits.txt", "../../deploy/examples/lbd-dos/lbd.yaml", 0, "--request", "POST http://www.example.com/login", "--from", "203.0.113.5")
 	f("explain-none.txt", rewriting, 3, "--request", "https://other.example.com/")
 	f("explain-refused.txt", rewriting, 0, "--request", "https://www.example.com/../etc")
 	f("", rewriting, 0, "--request", "https://www.example.com/", "--header", "X: "+strings.Repeat("y", 3000)) // the environment counts

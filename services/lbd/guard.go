@@ -67,6 +67,7 @@ func (g *guards) prepare(c *config.Config) (map[string]*heldLimit, error) {
 func (g *guards) configure(c *config.Config, limits map[string]*heldLimit, over *metric.CounterVec) guard {
 	g.limits = limits
 	l := guard{guards: g, sources: c.Sources.Of(), exempt: c.ExemptSources()}
+	l.busy = []rule.Edit{{Op: rule.Set, Name: "Retry-After", Value: []byte("1")}}
 	for _, n := range c.Limits() {
 		held := limits[n.Label]
 		if rate, err := n.Rate(); err == nil { // it was validated
@@ -110,6 +111,7 @@ type guard struct {
 	direct  rule.Proxies // peers whose connections are not bounded: exempt ones, and proxies
 	limits  []liveLimit  // by their place in rule.Table.Limits
 	clocked bool         // something counts by time
+	busy    []rule.Edit  // what a client with too many requests open is told
 }
 
 type liveLimit struct {

@@ -5,8 +5,9 @@
 //
 // The engine owns a few loops, each in a goroutine of its own, which carry all connections and ask site what to do with each request.
 // Each pool has its members checked by one probe.Runner. One goroutine follows gossip, overrides and their expiry, and tells the
-// vip.Manager, which has its own, how many backends there are. One looks at the files of certificates (certs.Keeper). Run waits for all of them. What is shared is small: the routes
-// in force (swapped whole), the pools (each with its lock), and the service's own maps under mu.
+// vip.Manager, which has its own, how many backends there are. One looks at the files of certificates (certs.Keeper), one tells people and the fleet
+// which clients ask too much (teller). Run waits for all of them. What is shared is small: the routes in force (swapped whole), the pools (each with
+// its lock), what counts clients (package dos), and the service's own maps under mu.
 package lbd
 
 import (

@@ -71,9 +71,6 @@ type scratch struct {
 	visit visit
 }
 
-// soon is what a client with too many requests open is told.
-func soon() []rule.Edit { return []rule.Edit{{Op: rule.Set, Name: "Retry-After", Value: []byte("1")}} }
-
 // Decide asks the rules.
 func (s *site) Decide(r *engine.Request, p *engine.Plan) {
 	l := s.live.Load()
@@ -101,7 +98,7 @@ func (s *site) Decide(r *engine.Request, p *engine.Plan) {
 		p.Status, p.Reason = 405, reasonConnect
 		c.way = &l.noRoute
 	case !ok:
-		p.Status, p.Reason, p.Response = 429, reasonBusy, soon()
+		p.Status, p.Reason, p.Response = 429, reasonBusy, l.guard.busy
 		c.way = &l.noRoute
 	default:
 		c.facts.DoS, c.facts.Limiter = level, &c.visit

@@ -165,6 +165,9 @@ func startAdmitting(t testing.TB, s *site, o *Opening, header time.Duration, a A
 		if n, m := e.Open(); n != 0 || m != 0 || s.active != 0 {
 			t.Errorf("%d clients, %d tunnels and %d choices are left", n, m, s.active)
 		}
+		if n := len(e.workers[0].delayed); n != 0 || e.Waiting() != 0 {
+			t.Errorf("%d requests are left that wait, counted are %d", n, e.Waiting())
+		}
 	})
 	return &rig{Engine: e, site: s, addr: addr, panics: panics, begun: told, listener: l}
 }
