@@ -28,7 +28,7 @@ type DoS struct {
 	Header    string        `yaml:"header" max:"63" doc:"Header whose value tells clients apart, such as X-Api-Key; requests without it, and all if this is empty, count by address (behind trusted proxies, the client's)."`
 	Nets      `yaml:",inline"`
 	Exempt    []conf.Prefix `yaml:"exempt" single:"true" max:"64" doc:"Networks of clients that are never suspect."`
-	Table     int           `yaml:"table" default:"65536" min:"1024" max:"4194304" doc:"Clients that are remembered, 76 bytes each; a new one takes the place of the one that asked least of late, never of one that is held for suspect."`
+	Table     int           `yaml:"table" default:"65536" min:"1024" max:"4194304" doc:"Clients that are remembered, 68 bytes each; a new one takes the place of the one that asked least of late, never of one that is held for suspect."`
 	Share     bool          `yaml:"share" default:"true" doc:"Tell the fleet's other lbd who is suspect and hard, and believe them."`
 }
 

@@ -14,7 +14,7 @@
 //
 // # Memory
 //
-// A Table is made for a number of keys, 76 bytes each, and never grows. It is sets of eight places: a new key takes, of its set, a free place,
+// A Table is made for a number of keys, 68 bytes each, and never grows. It is sets of eight places: a new key takes, of its set, a free place,
 // or that of the key with the fewest requests of late among those that are not held for suspect, the one longest unseen
 // first. So a flood of new keys pushes out what was counted once, and nobody who is banned: that would take eight more banned keys in the same
 // set, whose places the attacker cannot know (keys are hashed with a secret), and even those push out nobody. Where all eight are banned a

@@ -182,3 +182,15 @@ func TestHotPathAllocatesNothing(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 }
+
+func BenchmarkUse(b *testing.B) {
+	o := options()
+	o.Keys = 65536
+	d := detector(o)
+	for i := range 65536 {
+		d.Count(v4(uint32(i)), second)
+	}
+	for b.Loop() {
+		d.Use(second)
+	}
+}

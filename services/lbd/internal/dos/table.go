@@ -44,23 +44,23 @@ func (o Origin) String() string { return [...]string{"counted", "shared", "manua
 const (
 	ways    = 8
 	holds   = int(Hard)
-	forGood = math.MaxUint32 // hold: no request taken back ends it
+	forGood = math.MaxUint16 // over: no request taken back ends the level
 )
 
-// set is ways places for the keys of a hash.
-type set struct {
-	marks [ways]uint32 // of hashes, so that a look at one line finds the place; 0: free
-	slots [ways]slot
-}
+// set is ways places for the keys of a hash, and marks are of their hashes, so that a look at one cache line finds the place; 0: free.
+type (
+	set   [ways]slot
+	marks [ways]uint32
+)
 
-// slot is what is known of a key.
+// slot is what is known of a key, in one cache line.
 type slot struct {
 	key    Key
 	origin Origin
-	seen   uint32 // about milliseconds, wraps
+	over   [holds]uint16 // requests too many since Suspect and Hard began: when all are taken back, it ends
+	seen   uint16        // eighths of a second, wraps
 	window limit.Window
-	until  [holds]int64  // of Suspect and Hard
-	over   [holds]uint32 // requests too many since the level began: when all are taken back, it ends
+	until  [holds]int64 // of Suspect and Hard
 }
 
 func (s *slot) level(now int64) Level {
@@ -89,9 +89,10 @@ func (o *Outcome) Changed() bool { return o.Level != o.Before || o.Prolonged }
 // Table counts requests by key and holds levels, within memory that is fixed when it is made. A time is as package limit has it. A key
 // comes with its hash, of a secret seed.
 type Table struct {
-	s    Settings
-	mask uint64
-	sets []set
+	s     Settings
+	mask  uint64
+	marks []marks
+	sets  []set
 }
 
 // NewTable returns a table for at least so many keys: the next power of two.
@@ -100,7 +101,7 @@ func NewTable(s Settings, keys int) *Table {
 	for n*ways < keys {
 		n *= 2
 	}
-	return &Table{s: s, mask: uint64(n - 1), sets: make([]set, n)}
+	return &Table{s: s, mask: uint64(n - 1), marks: make([]marks, n), sets: make([]set, n)}
 }
 
 // Keys returns how many keys there is room for.
@@ -139,7 +140,7 @@ func (t *Table) hold(s *slot, l Level, n, threshold uint64, now int64) {
 	case held && *over < forGood-1:
 		*over++
 	case !held && n > threshold:
-		*over = uint32(min(n-threshold, forGood-1))
+		*over = uint16(min(n-threshold, forGood-1))
 		if l == Suspect {
 			s.origin = Counted
 		}
@@ -198,7 +199,7 @@ func (t *Table) Merge(hash uint64, k Key, l Level, until int64, by Origin, now i
 func (t *Table) Lift(hash uint64, k Key, now int64) (o Outcome) {
 	if s := t.find(hash, k); s != nil {
 		o.Before = s.level(now)
-		s.until, s.over, s.window = [holds]int64{}, [holds]uint32{}, limit.Window{}
+		s.until, s.over, s.window = [holds]int64{}, [holds]uint16{}, limit.Window{}
 	}
 	return o
 }
@@ -208,7 +209,7 @@ func (t *Table) Withdraw(hash uint64, k Key, now int64) (o Outcome) {
 	if s := t.find(hash, k); s != nil {
 		o.Before = s.level(now)
 		if s.origin == Shared {
-			s.until, s.over = [holds]int64{}, [holds]uint32{}
+			s.until, s.over = [holds]int64{}, [holds]uint16{}
 		}
 		t.outcome(s, &o, now)
 	}
@@ -232,15 +233,14 @@ func (t *Table) outcome(s *slot, o *Outcome, now int64) {
 // mark is what of a hash is kept beside the key; not 0.
 func mark(hash uint64) uint32 { return uint32(hash>>32) | 1 }
 
-func ticks(now int64) uint32 { return uint32(now >> 20) }
+func ticks(now int64) uint16 { return uint16(now >> 27) }
 
 // find returns the key's place, nil if it has none.
 func (t *Table) find(hash uint64, k Key) *slot {
-	s := &t.sets[hash&t.mask]
-	m := mark(hash)
-	for i := range s.marks {
-		if s.marks[i] == m && s.slots[i].key == k {
-			return &s.slots[i]
+	at, m := hash&t.mask, mark(hash)
+	for i, have := range &t.marks[at] {
+		if have == m && t.sets[at][i].key == k {
+			return &t.sets[at][i]
 		}
 	}
 	return nil
@@ -248,19 +248,19 @@ func (t *Table) find(hash uint64, k Key) *slot {
 
 // place gives the key a place, nil if there is none.
 func (t *Table) place(hash uint64, k Key, now int64, o *Outcome) *slot {
-	s := &t.sets[hash&t.mask]
+	m, s := &t.marks[hash&t.mask], &t.sets[hash&t.mask]
 	best, fewest := -1, uint64(0)
-	for i := range s.marks {
-		if s.marks[i] == 0 {
+	for i := range m {
+		if m[i] == 0 {
 			best, o.Evicted = i, false
 			break
 		}
-		c := &s.slots[i]
+		c := &s[i]
 		if c.level(now) > None {
 			continue
 		}
 		n := c.window.Count(t.s.Period, now)
-		if best < 0 || n < fewest || n == fewest && int32(c.seen-s.slots[best].seen) < 0 {
+		if best < 0 || n < fewest || n == fewest && int16(c.seen-s[best].seen) < 0 {
 			best, fewest, o.Evicted = i, n, true
 		}
 	}
@@ -268,8 +268,8 @@ func (t *Table) place(hash uint64, k Key, now int64, o *Outcome) *slot {
 		o.Untracked = true
 		return nil
 	}
-	s.marks[best], s.slots[best] = mark(hash), slot{key: k, seen: ticks(now)}
-	return &s.slots[best]
+	m[best], s[best] = mark(hash), slot{key: k, seen: ticks(now)}
+	return &s[best]
 }
 
 // Offender is a key that is held for something.
@@ -291,12 +291,11 @@ type Use struct {
 // scan looks at the sets from a number on, n of them; f is called for each key that is held.
 func (t *Table) scan(from, n int, now int64, u *Use, f func(Offender)) {
 	for i := from; i < min(from+n, len(t.sets)); i++ {
-		s := &t.sets[i]
-		for j := range s.marks {
-			if s.marks[j] == 0 {
+		for j, have := range &t.marks[i] {
+			if have == 0 {
 				continue
 			}
-			c := &s.slots[j]
+			c := &t.sets[i][j]
 			count, l := c.window.Count(t.s.Period, now), c.level(now)
 			if count > 0 || l > None {
 				u.Tracked++
