@@ -474,7 +474,7 @@ routes: [{dos: [suspect, hard], answer: {status: 429}}, {answer: {status: 200}}]
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	run(t, program, "run", "-c", file)
+	runDaemon(t, program, "run", "-c", file)
 	labtest.Eventually(t, patience, name+" is ready", func() error {
 		res, err := clientAt(t, "127.0.0.99").Get(p.url)
 		if err == nil {
@@ -485,8 +485,8 @@ routes: [{dos: [suspect, hard], answer: {status: 429}}, {answer: {status: 200}}]
 	return p
 }
 
-// run runs a program until the test ends.
-func run(t *testing.T, program string, args ...string) {
+// runDaemon runs a program until the test ends.
+func runDaemon(t *testing.T, program string, args ...string) {
 	t.Helper()
 	var out bytes.Buffer
 	cmd := exec.Command(program, args...)
