@@ -13,6 +13,7 @@ import (
 	"github.com/everup/everup/shared/health"
 	"github.com/everup/everup/shared/metric"
 	"github.com/google/go-cmp/cmp"
+	"github.com/rs/zerolog"
 )
 
 // The lists of README.md are those of the code. Its snippets are run by deploy/e2e.
@@ -65,6 +66,9 @@ func TestReadmeMetrics(t *testing.T) {
 	floor := r.Names()
 	s := &Service{counters: newCounters(), events: events.NewEmitter(func(string, string, any) {}), guards: newGuards()}
 	s.counters.register(r, s)
+	if _, err := newBeginnings(r, zerolog.Nop()); err != nil {
+		t.Fatal(err)
+	}
 	accesslog.New(accesslog.Env{Metrics: r, Health: health.NewRegistry()}).Close()
 	var code []string
 	for _, name := range r.Names() {

@@ -14,6 +14,16 @@
 // of HTTP/2 elsewhere. Content flows from a source to a sink; heads are written by headOut in the sink's form. A request is an http1.Head
 // whatever it came by, so that it is judged, routed and told of in one way.
 //
+// # A connection's beginning
+//
+// A connection from a client may begin with a PROXY header and with TLS, as its listener's Opening says: a hello takes them and hands the
+// descriptor on. One to a member may begin with the same, as the request's Transport says; both are within the time for a connection.
+// TLS lies in sock (package tlsconn), so that nobody else knows of it. A handshake computes for up to a millisecond: a loop does eight
+// steps of them in a turn, others wait. A PROXY header is read by looking at it first, so that no byte behind it is taken.
+//
+// An answer that is whole ends a TLS connection with close_notify, one that was cut without; the end of a member's connection without it is
+// no end of an answer.
+//
 // # A request
 //
 //	reading -> delayed -> gathering -> waiting -> answering -> (reading, idle, or the end)
@@ -40,7 +50,9 @@
 //
 // # Bounds
 //
-// Clients: SetLimit; further ones wait in the kernel's queue, those of a source that has its fill are reset (Admission). Requests that wait as
+// Clients: SetLimit; further ones wait in the kernel's queue, those of a source that has its fill are reset (Admission). TLS handshakes under
+// way: Options.Handshakes a worker, then they are refused; those of one source: SetHandshakeRate, then its connections are closed before
+// anything is computed; 32768 sources are told apart, more share. What of TLS waits for a slow peer: 96 KiB a connection. Requests that wait as
 // their plan says: SetTarpits; they keep their head and nothing else. Heads: http1.Limits. Buffers: two of 16 KiB or 64 KiB an exchange,
 // of which a worker keeps 16 MiB of each size free. Idle connections to members: 8192, 512 to one, 30 s. A turn moves at most
 // 256 KiB for a connection before others have theirs. Every phase has a deadline (Plan, Options); one that passes within a head closes

@@ -161,7 +161,7 @@ func (x *exchange) wait(budget *int) bool {
 		case err == errAgain:
 			return false
 		case err != nil:
-			x.failed(failure{503, whyUnopened(err), true, true})
+			x.failed(unopened(err))
 			return true
 		}
 		x.connected = true

@@ -19,12 +19,13 @@ var (
 	errPreface = errors.New("the member takes no PROXY header")
 )
 
-// whyUnopened is the reason of a connection that could not be opened.
-func whyUnopened(err error) Reason {
+// unopened is what a connection that could not be opened has come to. That we do too much at once is not the member's fault.
+func unopened(err error) failure {
+	f := failure{503, ConnectError, true, !errors.Is(err, tlsconn.ErrBusy)}
 	if errors.Is(err, errSecure) {
-		return SecureError
+		f.reason = SecureError
 	}
-	return ConnectError
+	return f
 }
 
 // whyLate is the reason of a connection that was not opened in time.

@@ -35,7 +35,7 @@ func (x *exchange) ask(fresh bool) {
 	x.asked, x.rec.Connect = x.w.loop.Now(), 0
 	m, err := x.w.reach(x, fresh)
 	if err != nil {
-		x.failed(failure{503, whyUnopened(err), true, true})
+		x.failed(unopened(err))
 		return
 	}
 	x.m = m
