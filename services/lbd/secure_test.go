@@ -185,3 +185,26 @@ func write(t *testing.T, dir, content string) string {
 	}
 	return path
 }
+
+// The log says how TLS was agreed on, and what that took; of the first request of a connection only.
+func TestTLSIsLogged(t *testing.T) {
+	dir := t.TempDir()
+	front := labtest.NewCerts(t, "a.test", "127.0.0.1")
+	path := filepath.Join(dir, "a.log")
+	b := start(t, "listen: [{addr: '127.0.0.1:0', tls: web}]\ntls: {web: {certificates: "+bothIn(t, filepath.Join(dir, "a.pem"), front)+"}}\n"+
+		"access_log: {file: "+path+", format: template, template: '$scheme $tls $tls_cipher $tls_name $handshake'}\nroutes: [{answer: {body: x}}]\n")
+	config := front.Client()
+	config.ServerName, config.MaxVersion = "a.test", tls.VersionTLS13
+	conn, err := tls.Dial("tcp", b.addr, config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	io.WriteString(conn, "GET / HTTP/1.1\r\nHost: a.test\r\n\r\nGET / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n")
+	io.Copy(io.Discard, conn)
+	got := lines(t, path, 2)
+	first := "https TLSv1.3 " + tls.CipherSuiteName(conn.ConnectionState().CipherSuite) + " a.test 0."
+	if !strings.HasPrefix(got[0], first) || strings.HasSuffix(got[0], " 0.000000\n") || !strings.HasSuffix(got[1], " a.test 0.000000\n") {
+		t.Errorf("%q, want %s…", got, first)
+	}
+}

@@ -29,7 +29,7 @@ func (f *Format) appendValue(b []byte, t *token, e *Entry, sample int) []byte {
 		return f.clock.appendCLF(b, e.Time)
 	case varNode:
 		return appendEscaped(b, f.node, t.stop)
-	case varProto, varScheme, varRoute, varPool, varMember, varReason:
+	case varProto, varScheme, varRoute, varPool, varMember, varReason, varTLS, varCipher, varServerName:
 		return appendEscaped(b, e.string(t.v), t.stop)
 	}
 	return appendEscaped(b, e.bytes(t), t.stop)

@@ -1,6 +1,7 @@
 package accesslog
 
 import (
+	"crypto/tls"
 	"net/netip"
 	"time"
 
@@ -13,12 +14,13 @@ type Entry struct {
 	Client netip.Addr // whom the connection comes from, or for whom a trusted proxy in front speaks
 	Peer   netip.Addr // whom the connection comes from
 	Head   *http1.Head
-	Bytes  []byte // what Head's texts are places in
-	Proto  string // "HTTP/1.1"
-	Secure bool   // the client speaks TLS
-	Host   []byte // as the client sent it
-	ID     []byte // the request's id; empty: it has none
-	Trace  []byte // trace id of its traceparent, likewise
+	Bytes  []byte               // what Head's texts are places in
+	Proto  string               // "HTTP/1.1"
+	Secure bool                 // the client speaks TLS, or a trusted proxy says so
+	TLS    *tls.ConnectionState // of the connection; nil: plain
+	Host   []byte               // as the client sent it
+	ID     []byte               // the request's id; empty: it has none
+	Trace  []byte               // trace id of its traceparent, likewise
 
 	Status   int    // 499: the client went away before an answer
 	Sent     int64  // bytes of the answer's content

@@ -144,7 +144,7 @@ func DefaultFields() []string {
 	var out []string
 	for _, n := range variables() {
 		switch n.v {
-		case varTimeCLF, varPeer, varPath, varQuery, varNode:
+		case varTimeCLF, varPeer, varPath, varQuery, varNode, varCipher, varServerName:
 			continue
 		}
 		out = append(out, n.name)

@@ -40,7 +40,7 @@ func (f *Format) appendJSONValue(b []byte, t *token, e *Entry, sample int) []byt
 		return append(b, '"')
 	case varNode:
 		return appendText(b, f.node)
-	case varProto, varScheme, varRoute, varPool, varMember, varReason:
+	case varProto, varScheme, varRoute, varPool, varMember, varReason, varTLS, varCipher, varServerName:
 		return appendText(b, e.string(t.v))
 	}
 	return appendText(b, e.bytes(t))

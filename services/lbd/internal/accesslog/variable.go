@@ -1,6 +1,7 @@
 package accesslog
 
 import (
+	"crypto/tls"
 	"slices"
 	"strings"
 
@@ -32,6 +33,9 @@ const (
 	varHeader
 	varReferer
 	varUserAgent
+	varTLS
+	varCipher
+	varServerName
 	varNode
 
 	// Times.
@@ -66,7 +70,7 @@ func variables() []named {
 	return []named{
 		{"time", varTime}, {"time_clf", varTimeCLF}, {"node", varNode}, {"client", varClient}, {"peer", varPeer}, {"id", varID}, {"trace", varTrace},
 		{"method", varMethod}, {"scheme", varScheme}, {"host", varHost}, {"target", varTarget}, {"path", varPath}, {"query", varQuery},
-		{"proto", varProto}, {"referer", varReferer}, {"user_agent", varUserAgent}, {"status", varStatus}, {"sent", varSent}, {"received", varReceived}, {"route", varRoute}, {"pool", varPool},
+		{"proto", varProto}, {"tls", varTLS}, {"tls_cipher", varCipher}, {"tls_name", varServerName}, {"referer", varReferer}, {"user_agent", varUserAgent}, {"status", varStatus}, {"sent", varSent}, {"received", varReceived}, {"route", varRoute}, {"pool", varPool},
 		{"member", varMember}, {"retries", varRetries}, {"reason", varReason}, {"handshake", varHandshake}, {"read", varRead},
 		{"gather", varGather}, {"queue", varQueue}, {"connect", varConnect}, {"head", varFirst}, {"send", varSend},
 		{"duration", varDuration}, {"sample", varSample},
@@ -186,6 +190,8 @@ func (e *Entry) string(v variable) string {
 		return e.Member
 	case varReason:
 		return e.Reason
+	case varTLS, varCipher, varServerName:
+		return e.secured(v)
 	case varScheme:
 		if e.Secure {
 			return "https"
@@ -193,4 +199,28 @@ func (e *Entry) string(v variable) string {
 		return "http"
 	}
 	return ""
+}
+
+// secured returns a text about the connection's TLS.
+func (e *Entry) secured(v variable) string {
+	switch {
+	case e.TLS == nil:
+		return ""
+	case v == varTLS:
+		return versionName(e.TLS.Version)
+	case v == varCipher:
+		return tls.CipherSuiteName(e.TLS.CipherSuite)
+	}
+	return e.TLS.ServerName
+}
+
+// versionName is a version as other servers' logs have it.
+func versionName(v uint16) string {
+	switch v {
+	case tls.VersionTLS12:
+		return "TLSv1.2"
+	case tls.VersionTLS13:
+		return "TLSv1.3"
+	}
+	return tls.VersionName(v)
 }
