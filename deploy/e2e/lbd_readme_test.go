@@ -29,7 +29,8 @@ func TestLbdDocument(t *testing.T) {
 	}
 	dir := t.TempDir()
 	port := func() string { return strconv.Itoa(labtest.FreePort(t)) }
-	moves := strings.NewReplacer("/var/log/everup", dir, "127.0.0.1:9001", webSite(t), "127.0.0.1:9002", webSite(t), "8080", port(), "7901", port(), "1514", port())
+	certs := labtest.NewCerts(t, "www.example.com")
+	moves := strings.NewReplacer("/var/log/everup", dir, "/etc/everup/tls/ca.pem", certs.CAFile, "/etc/everup/tls/cert.pem", certs.CertFile, "/etc/everup/tls/key.pem", certs.KeyFile, "127.0.0.1:9001", webSite(t), "127.0.0.1:9002", webSite(t), "8080", port(), "7901", port(), "1514", port())
 	env := append(os.Environ(), "PATH="+bin+string(os.PathListSeparator)+os.Getenv("PATH"), "CONFIGURATION_DIRECTORY="+dir, "RUNTIME_DIRECTORY="+dir,
 		"STATE_DIRECTORY="+filepath.Join(dir, "state"))
 	run := func(line string) ([]byte, error) {
