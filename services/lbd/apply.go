@@ -168,8 +168,8 @@ func (s *Service) configurePoolsLocked(c *Config, checkers map[conf.Name]probe.C
 
 func settings(p *config.Pool) *pool.Settings {
 	return &pool.Settings{
-		Balance: pool.Balance(p.Balance), Check: checkOf(p), Connect: p.Connect.Std(), Timeout: p.Timeout.Std(),
-		PerTry: p.Retries.PerTry.Std(), Retries: p.Retries.Max, Percent: p.Retries.Percent,
+		Rules: pool.Rules{Balance: pool.Balance(p.Balance), Budget: p.Retries.Percent},
+		Check: checkOf(p), Connect: p.Connect.Std(), Timeout: p.Timeout.Std(), PerTry: p.Retries.PerTry.Std(), Retries: p.Retries.Max,
 		MaxBody: int64(p.MaxBody),
 	}
 }

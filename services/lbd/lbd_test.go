@@ -400,7 +400,7 @@ func TestMembersFromGossip(t *testing.T) {
 	}}
 	up := func(id pool.ID) bool { return id != "10.0.0.3:80" }
 	got := fromGossip(&config.From{Service: "storaged", Endpoint: "http"}, v, up)
-	want := []pool.Spec{{ID: "10.0.0.1:80", Weight: 100}, {ID: "10.0.0.2:80", Weight: 100}, {ID: "10.0.0.5:80", Weight: 100, Drained: true}}
+	want := []pool.Spec{{ID: "10.0.0.1:80", Weight: 100}, {ID: "10.0.0.2:80", Weight: 100}, {ID: "10.0.0.5:80", Weight: 100, Drain: pool.Drained}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("members (-want +got):\n%s", diff)
 	}

@@ -49,7 +49,7 @@ func (s *Service) specs(name conf.Name, c *config.Pool, p *pool.Pool, v member.V
 	for i := range out {
 		object := objectOf(string(name), out[i].ID)
 		if v, ok := s.overrides.Get(now, object, fieldState); ok && v == drained {
-			out[i].Drained = true
+			out[i].Drain = pool.Draining
 		}
 		if v, ok := s.overrides.Get(now, object, fieldWeight); ok {
 			if w, err := strconv.Atoi(v); err == nil {
@@ -73,10 +73,18 @@ func fromGossip(f *config.From, v member.View, up func(pool.ID) bool) []pool.Spe
 			if e.Name != f.Endpoint || e.Proto != "tcp" || m.State != member.Alive && !up(id) {
 				continue
 			}
-			out = append(out, pool.Spec{ID: id, Weight: int(m.Weight), Drained: m.Draining})
+			out = append(out, pool.Spec{ID: id, Weight: int(m.Weight), Drain: drainOf(m)})
 		}
 	}
 	return out
+}
+
+// drainOf is how far a member that says itself that it drains is taken out: it is about to end, so that its sessions go, too.
+func drainOf(m member.Member) pool.Drain {
+	if m.Draining {
+		return pool.Drained
+	}
+	return pool.Serving
 }
 
 // follow keeps members and health in step with gossip, overrides and checks until ctx ends.
@@ -116,9 +124,9 @@ func (s *Service) firstRoundDone(ran time.Duration) bool {
 	defer s.mu.Unlock()
 	for name, p := range s.pools {
 		c := s.cfg.Pools[name]
-		members, _, unchecked := p.Counts()
+		n := p.Counts()
 		patience := min(checkOf(c).Timeout.Std()+gossipPause, firstAtMost)
-		if waits := unchecked > 0 || members == 0 && c.From != nil; waits && ran < patience {
+		if waits := n.Unchecked > 0 || n.Members == 0 && c.From != nil; waits && ran < patience {
 			return false
 		}
 	}
@@ -170,14 +178,14 @@ func (s *Service) poolHealth(p *pool.Pool) {
 	s.healthMu.Lock()
 	defer s.healthMu.Unlock()
 	item := s.env.Health.Item(noMembers(p.Name()), health.Options{Title: "pool " + p.Name() + " has no member that may serve"})
-	members, usable, _ := p.Counts()
+	n := p.Counts()
 	switch {
-	case usable > 0:
+	case n.Usable > 0:
 		item.OK()
-	case members == 0:
+	case n.Members == 0:
 		item.Fail("it has no members", "see whether the service it takes members from runs: everup status")
 	default:
-		item.Fail(strconv.Itoa(members)+" members, none may serve", "see why: lbd pool list")
+		item.Fail(strconv.Itoa(n.Members)+" members, none may serve", "see why: lbd pool list")
 	}
 }
 

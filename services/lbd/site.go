@@ -146,11 +146,10 @@ func (l *live) follow(c *scratch, r *engine.Request, p *engine.Plan) {
 
 func (l *live) forward(g *group, v *rule.Verdict, p *engine.Plan) {
 	set := g.Settings()
-	g.Request(time.Now())
 	p.Pool, p.Status, p.Reason = g, 0, engine.NoReason
 	p.Via = g.via
 	p.Connect, p.Timeout, p.PerTry = set.Connect, set.Timeout, set.PerTry
-	p.Retries, p.MaxBody = set.Retries, set.MaxBody
+	p.Retries, p.RetryOn, p.Wait, p.MaxBody = set.Retries, set.RetryOn, set.Wait, set.MaxBody
 	p.Target, p.Host, p.Request = v.Target, v.Host, v.Request
 }
 
@@ -191,7 +190,7 @@ func (c *scratch) describe(rec *engine.Record) {
 // Retried counts a further try.
 func (s *site) Retried(pool string, why engine.Reason) { s.told(pool, string(why)) }
 
-// group is a pool as the engine sees it.
+// group is a pool as the site sees it.
 type group struct {
 	*pool.Pool
 	traffic      *traffic.Pool
@@ -200,19 +199,3 @@ type group struct {
 	sampled      int               // of them, per cent
 	via          *engine.Transport // nil: plain
 }
-
-// Pick is engine.Pool's.
-func (g *group) Pick(now time.Time, tried []string) (engine.Choice, bool) {
-	ids := make([]pool.ID, len(tried))
-	for i, t := range tried {
-		ids[i] = pool.ID(t)
-	}
-	id, at, ok := g.Pool.Pick(now, ids)
-	return engine.Choice{Member: string(id), Addr: at}, ok
-}
-
-// Release is engine.Pool's.
-func (g *group) Release(member string) { g.Pool.Done(pool.ID(member)) }
-
-// Failed is engine.Pool's.
-func (g *group) Failed(member string, now time.Time) { g.Pool.Failed(pool.ID(member), now) }

@@ -33,9 +33,9 @@ func (s *Service) tellBackends() {
 	defer s.healthMu.Unlock()
 	all := 0
 	for _, p := range s.poolList() {
-		_, usable, _ := p.Counts()
-		s.vips.Set(valueOf(p.Name()), usable)
-		all += usable
+		well := p.Counts().Well
+		s.vips.Set(valueOf(p.Name()), well)
+		all += well
 	}
 	s.vips.Set(config.ValueBackends, all)
 }

@@ -1,5 +1,7 @@
 package engine
 
+import "github.com/everup/everup/services/lbd/internal/pool"
+
 // setDeadlines sets when the exchange's connections are late, after it has gone as far as it can. A deadline moves on only
 // when something has moved, so that a trickle of events does not keep a connection that stands still.
 func (x *exchange) setDeadlines() {
@@ -11,6 +13,7 @@ func (x *exchange) setDeadlines() {
 			x.timing = true
 			l.SetDeadline(x.c.timer(), now+x.w.e.o.Header)
 		}
+	case queuing: // queued has set it
 	case gathering:
 		l.SetDeadline(x.c.timer(), now+x.plan.Read)
 	case waiting, answering, own:
@@ -64,6 +67,8 @@ func (x *exchange) clientLate() {
 		x.waited()
 		x.proceed()
 		x.drive()
+	case queuing:
+		x.queueLate()
 	case gathering, waiting:
 		x.dropMember()
 		x.last = true
@@ -80,13 +85,18 @@ func (x *exchange) memberLate() {
 	case waiting:
 		switch now := x.w.loop.Now(); {
 		case !x.connected && now < x.tryUntil:
-			x.failed(failure{503, whyLate(x.m), true, true})
+			x.failed(failure{503, whyLate(x.m), true, pool.Connect})
 		default:
 			again := now < x.until && !x.heard && x.repeatable()
-			x.failed(failure{504, TimedOut, again, false})
+			blame := pool.Late
+			if !x.up.done && !x.up.pending() {
+				blame = pool.None // it is the client that was waited for
+			}
+			x.failed(failure{504, TimedOut, again, blame})
 		}
 		x.drive()
 	case answering:
+		x.broke()
 		x.abort(Truncated)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/everup/everup/services/lbd/internal/http1"
+	"github.com/everup/everup/services/lbd/internal/pool"
 )
 
 // phase is how far an exchange is.
@@ -13,6 +14,7 @@ const (
 	reading   phase = iota // the request's head
 	delayed                // as the plan says, before anything else becomes of the request
 	gathering              // of the request's content what is wanted before a member is asked
+	queuing                // for a member with room
 	waiting                // for the answer's head
 	answering              // the member's answer passes
 	own                    // our answer does
@@ -39,8 +41,11 @@ type exchange struct {
 	probed int          // bytes of body that it has seen
 
 	plan     Plan
-	choice   Choice
-	tried    []string
+	choice   pool.Choice
+	result   pool.Result // of the try; what is known of it
+	reported bool        // the pool knows
+	tried    []*pool.Member
+	place    *place // for the pool's queue; nil: none was needed yet
 	toMember []byte // the head
 	toClient []byte // the head
 	content  []byte // of our own answer
@@ -69,7 +74,7 @@ func (x *exchange) reset() {
 		w: x.w, c: x.c, in: x.in, body: x.body, out: x.out, req: x.req, res: x.res,
 		up: flow{trailer: x.up.trailer, body: x.up.body}, down: flow{trailer: x.down.trailer, body: x.down.body},
 		tried: x.tried[:0], probe: x.probe, plan: Plan{Scratch: x.plan.Scratch}, toMember: x.toMember[:0], toClient: x.toClient[:0],
-		content: x.content[:0], covered: x.covered[:0], began: x.w.loop.Now(),
+		content: x.content[:0], covered: x.covered[:0], began: x.w.loop.Now(), place: x.place,
 	}
 	x.req.Reset()
 	x.res.Reset()
@@ -84,6 +89,7 @@ func (x *exchange) drive() {
 	if x.c == nil {
 		return // it is over, or the client has no request under way
 	}
+	x.report()
 	x.setDeadlines()
 	if budget <= 0 {
 		x.w.loop.Again(x.c.timer())
@@ -99,6 +105,8 @@ func (x *exchange) step(budget *int) bool {
 		return x.stay()
 	case gathering:
 		return x.gather()
+	case queuing:
+		return x.queue()
 	case waiting:
 		return x.wait(budget)
 	case answering:
@@ -202,7 +210,7 @@ func (x *exchange) readAnswer() bool {
 	case errAgain:
 		return false
 	case errMalformed:
-		x.failed(failure{502, BadAnswer, false, false})
+		x.failed(failure{502, BadAnswer, false, pool.Garbage})
 	default:
 		x.memberEnded(err)
 	}
@@ -229,6 +237,7 @@ func (x *exchange) answer(budget *int) bool {
 		x.abort(ClientGone)
 		return false
 	case err != nil:
+		x.broke()
 		x.abort(Truncated)
 		return false
 	case !x.down.done:
@@ -307,9 +316,7 @@ func (x *exchange) fail() {
 	if x.phase == tunnel {
 		x.w.e.tunnels.Add(-1)
 	}
-	if x.choice.Member != "" {
-		x.plan.Pool.Release(x.choice.Member)
-	}
+	x.release()
 }
 
 func (x *exchange) clientGone() { x.abort(ClientGone) }

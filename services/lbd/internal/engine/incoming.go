@@ -2,6 +2,7 @@ package engine
 
 import (
 	"github.com/everup/everup/services/lbd/internal/http1"
+	"github.com/everup/everup/services/lbd/internal/pool"
 	"github.com/everup/everup/services/lbd/internal/rule"
 )
 
@@ -16,9 +17,10 @@ func (x *exchange) beginAnswer() {
 		x.interim(in)
 		return
 	}
-	x.rec.Status = x.res.Status
-	x.rec.Head = x.w.loop.Now() - x.start
-	x.rec.Reason = NoReason
+	if x.retryInstead() {
+		return
+	}
+	x.headCame(x.res.Status)
 	if x.intercepts() {
 		x.intercept()
 		return
@@ -46,6 +48,7 @@ func (x *exchange) beginAnswer() {
 	x.phase = answering
 	x.w.loop.SetDeadline(x.m.timer(), x.w.loop.Now()+x.plan.Timeout)
 	if x.down.prime() != nil {
+		x.broke()
 		x.abort(Truncated)
 	}
 }
@@ -65,6 +68,9 @@ func (x *exchange) answerHead(o *headOut, in []byte, chunked bool) {
 	o.edits(x.plan.Response)
 	if x.plan.SetCookie != nil {
 		o.field("Set-Cookie", x.plan.SetCookie)
+	}
+	if x.choice.Cookie != nil {
+		o.field("Set-Cookie", x.choice.Cookie)
 	}
 	if chunked {
 		o.text("Transfer-Encoding", "chunked")
@@ -122,11 +128,10 @@ const maxInterim = 8 << 10
 func (x *exchange) upgrade(in []byte) {
 	protocol := x.res.Get(in, http1.Upgrade)
 	if !x.c.relays() || !x.req.Upgrades || !x.res.Upgrades || !http1.EqualFold(protocol, x.req.Get(x.head(), http1.Upgrade)) {
-		x.failed(failure{502, BadUpgrade, false, false})
+		x.failed(failure{502, BadUpgrade, false, pool.Garbage})
 		return
 	}
-	x.rec.Status, x.rec.Reason = 101, NoReason
-	x.rec.Head = x.w.loop.Now() - x.start
+	x.headCame(101)
 	o := headOut{b: x.toClient}
 	o.status(101, nil)
 	for i := range x.res.Fields {

@@ -144,7 +144,7 @@ func (m *member) readHead(x *exchange) error {
 func (w *worker) reach(x *exchange, fresh bool) (back, error) {
 	key := idleKey{addr: x.choice.Addr, via: x.plan.Via}
 	if key.via != nil && key.via.TLS != nil {
-		key.host = hostOf(x.choice.Member)
+		key.host = hostOf(x.choice.Seat.Member.Name())
 	}
 	if !fresh && !key.via.once() {
 		if m := w.e.idle.take(w, key); m != nil {

@@ -25,7 +25,7 @@ func (x *exchange) requestHead(b []byte, framed bool) []byte {
 	} else if x.req.HostAt < 0 { // HTTP/1.0; what goes out is HTTP/1.1
 		host := x.req.Target.Host.In(in)
 		if len(host) == 0 {
-			host = []byte(x.choice.Member)
+			host = []byte(x.choice.Seat.Member.Name())
 		}
 		o.field("Host", host)
 	}

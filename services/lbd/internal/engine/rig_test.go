@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/everup/everup/services/lbd/internal/http1"
+	"github.com/everup/everup/services/lbd/internal/pool"
 	"github.com/everup/everup/shared/labtest"
 )
 
@@ -25,11 +26,15 @@ type site struct {
 	members []netip.AddrPort
 	next    int
 	records []Record
-	failed  int
+	results []pool.Result // of tries
+	failed  int           // of them, those that make a member suspect
 	retried int
 	active  int
 	done    chan struct{} // told of each record
 	via     *Transport
+
+	pick    func(*pool.Ask) (pool.Choice, *pool.Ticket, pool.Outcome) // in place of round robin
+	cancels bool                                                      // what Cancel says
 }
 
 func (s *site) Decide(r *Request, p *Plan) {
@@ -65,34 +70,55 @@ func (s *site) Retried(string, Reason) {
 
 func (s *site) Name() string { return "web" }
 
-func (s *site) Pick(_ time.Time, tried []string) (Choice, bool) {
+func (s *site) Pick(_ time.Time, a *pool.Ask) (pool.Choice, *pool.Ticket, pool.Outcome) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.pick != nil {
+		return s.pick(a)
+	}
 	for range s.members {
-		a := s.members[s.next%len(s.members)]
+		at := s.members[s.next%len(s.members)]
 		s.next++
 		fresh := true
-		for _, t := range tried {
-			fresh = fresh && t != a.String()
+		for _, m := range a.Tried {
+			fresh = fresh && m.Name() != at.String()
 		}
 		if fresh {
-			s.active++
-			return Choice{Member: a.String(), Addr: a}, true
+			return s.seat(at), nil, pool.Granted
 		}
 	}
-	return Choice{}, false
+	return pool.Choice{}, nil, pool.NoMember
 }
 
-func (s *site) Release(string) {
+// seat gives a seat at a member.
+func (s *site) seat(at netip.AddrPort) pool.Choice {
+	s.active++
+	return pool.Choice{Seat: pool.Seat{Member: pool.NewMember(pool.ID(at.String()))}, Addr: at}
+}
+
+func (s *site) Cancel(*pool.Ticket) bool { return s.cancels }
+
+func (s *site) Seated(seat pool.Seat, _ *pool.Ask) pool.Choice {
+	return pool.Choice{Seat: seat, Addr: netip.MustParseAddrPort(seat.Member.Name())}
+}
+
+func (s *site) Report(_ time.Time, _ pool.Seat, r pool.Result) { s.result(r) }
+
+func (s *site) Release(_ time.Time, _ pool.Seat, r pool.Result, reported bool) {
+	if !reported {
+		s.result(r)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.active--
 }
 
-func (s *site) Failed(string, time.Time) {
+func (s *site) result(r pool.Result) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.failed++
+	if s.results = append(s.results, r); r.Failure == pool.Connect || r.Failure == pool.Closed {
+		s.failed++
+	}
 }
 
 func (s *site) Retry(time.Time) bool { return true }

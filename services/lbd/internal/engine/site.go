@@ -8,6 +8,7 @@ import (
 	"github.com/everup/everup/services/lbd/internal/files"
 	"github.com/everup/everup/services/lbd/internal/http1"
 	"github.com/everup/everup/services/lbd/internal/page"
+	"github.com/everup/everup/services/lbd/internal/pool"
 	"github.com/everup/everup/services/lbd/internal/rule"
 )
 
@@ -80,6 +81,9 @@ type Plan struct {
 	Timeout time.Duration // until the answer's head over all tries, and longest silence of its content
 	PerTry  time.Duration // until the answer's head in one try; 0: none
 	Retries int           // further tries
+	RetryOn pool.Statuses // answers in place of which a further try is made, where that is safe
+	Ask     pool.Ask      // what the member is chosen by: key, session and priority
+	Wait    time.Duration // longest in the pool's queue
 	MaxBody int64         // largest content of the request; 0: no bound
 
 	Delay time.Duration // how long the request waits before anything else becomes of it; see SetTarpits
@@ -107,20 +111,20 @@ type Watcher interface {
 // Pool is a group of members.
 type Pool interface {
 	Name() string
-	// Pick chooses a member for a request that has failed at those in tried. Release is called once for each choice.
-	Pick(now time.Time, tried []string) (Choice, bool)
-	Release(member string)
-	// Failed says that the member failed before anything came back.
-	Failed(member string, now time.Time)
-	// Retry reports whether the budget allows one more try, and counts it.
+	// Pick chooses a member. With pool.Queued the Waiter is told later, unless the ticket is given back by Cancel, which is false if it is
+	// being told. Release is called once for each seat.
+	Pick(now time.Time, a *pool.Ask) (pool.Choice, *pool.Ticket, pool.Outcome)
+	Cancel(t *pool.Ticket) bool
+	// Seated is the choice of a seat that a Waiter was granted.
+	Seated(s pool.Seat, a *pool.Ask) pool.Choice
+	// Report says what came of a request whose seat is kept, and Release gives the seat back, with the same unless that was reported.
+	Report(now time.Time, s pool.Seat, r pool.Result)
+	Release(now time.Time, s pool.Seat, r pool.Result, reported bool)
+	// Retry reports whether the bounds of retries allow one more try, and counts it. Pick follows.
 	Retry(now time.Time) bool
 }
 
-// Choice is a member that was picked.
-type Choice struct {
-	Member string         // its name within the pool
-	Addr   netip.AddrPort // not valid: it is not known, as that of a name which cannot be resolved
-}
+var _ Pool = (*pool.Pool)(nil)
 
 // Reason is why lbd answered itself, or cut an answer: a word of the access log and of a metric's label.
 type Reason string
@@ -129,6 +133,10 @@ type Reason string
 const (
 	NoReason     Reason = ""
 	NoMember     Reason = "no-member"
+	BreakerOpen  Reason = "breaker-open"
+	QueueFull    Reason = "queue-full"
+	QueueTimeout Reason = "queue-timeout"
+	BadStatus    Reason = "bad-status" // of a try: another was made in its place
 	ConnectError Reason = "connect-failed"
 	SecureError  Reason = "tls-failed"
 	ClosedEarly  Reason = "backend-closed"

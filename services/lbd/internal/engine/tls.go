@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/everup/everup/services/lbd/internal/pool"
 	"github.com/everup/everup/services/lbd/internal/tlsconn"
 	"github.com/everup/everup/shared/fault"
 	"github.com/everup/everup/shared/netio/proxyproto"
@@ -21,7 +22,10 @@ var (
 
 // unopened is what a connection that could not be opened has come to. That we do too much at once is not the member's fault.
 func unopened(err error) failure {
-	f := failure{503, ConnectError, true, !errors.Is(err, tlsconn.ErrBusy)}
+	f := failure{503, ConnectError, true, pool.Connect}
+	if errors.Is(err, tlsconn.ErrBusy) {
+		f.blame = pool.None // it is we who have too much to do
+	}
 	if errors.Is(err, errSecure) {
 		f.reason = SecureError
 	}

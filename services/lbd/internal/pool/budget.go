@@ -9,6 +9,7 @@ const (
 
 // Budget bounds retries to a share of the requests of the last 10 s, so that a failing pool is not hit by a multiple of
 // its load; 10 per second are always allowed. It is pure and not safe for concurrent use.
+// Times are counted from any one instant.
 type Budget struct {
 	percent int
 	second  int64 // of the newest slot
@@ -19,10 +20,10 @@ type Budget struct {
 func (b *Budget) SetPercent(p int) { b.percent = p }
 
 // Request counts a request.
-func (b *Budget) Request(now time.Time) { b.slot(now).requests++ }
+func (b *Budget) Request(now time.Duration) { b.slot(now).requests++ }
 
 // Retry reports whether one more retry is allowed, and counts it if so.
-func (b *Budget) Retry(now time.Time) bool {
+func (b *Budget) Retry(now time.Duration) bool {
 	s := b.slot(now)
 	requests, retries := 0, 0
 	for _, x := range b.slots {
@@ -37,8 +38,8 @@ func (b *Budget) Retry(now time.Time) bool {
 }
 
 // slot returns the slot of now's second and empties those the clock has passed.
-func (b *Budget) slot(now time.Time) *struct{ requests, retries int } {
-	sec := now.Unix()
+func (b *Budget) slot(now time.Duration) *struct{ requests, retries int } {
+	sec := int64(now / time.Second)
 	for range min(max(sec-b.second, 0), budgetSlots) {
 		b.second++
 		b.slots[b.second%budgetSlots] = struct{ requests, retries int }{}

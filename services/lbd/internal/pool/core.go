@@ -1,231 +1,197 @@
 package pool
 
 import (
-	"slices"
+	"math/rand/v2"
 	"time"
 
 	"github.com/everup/everup/shared/probe"
 )
 
-// ID names a member within its pool: its address, host:port.
-type ID string
-
-// Balance is how a member is chosen among those that may serve.
-type Balance string
-
-// The ways to balance.
-const (
-	// WRR is smooth weighted round robin: each pick adds its weight to every member's current value, takes the largest
-	// and subtracts the sum of the weights from it, so that picks of one member are spread evenly.
-	WRR Balance = "wrr"
-	// Least takes the member with the fewest requests under way for its weight, by WRR among equals.
-	Least Balance = "least"
-)
-
-// Spec is what is wanted of a member.
-type Spec struct {
-	ID      ID
-	Weight  int  // 0: no requests
-	Drained bool // no new requests, by an operator or by the member's own word
-}
-
 // hold is how long a member that failed a request is spared unless nobody else is there. A check that fails meanwhile
 // prolongs it.
 const hold = time.Second
 
-// member is the core's knowledge of one.
-type member struct {
-	Spec
-	state   probe.State
-	suspect time.Time // spared until then
-	current int       // of smooth weighted round robin
-	active  int       // requests under way
-}
+// never is later than any time.
+const never = time.Duration(1<<63 - 1)
 
-// Event is something worth telling about a pool.
-type Event struct {
-	Kind   string // "pool-member-up", -down, -drained, -undrained, "pool-empty"
-	Member ID     // "" for pool-empty
-	Detail string
-}
-
-// Core decides which member serves the next request. It is pure: it knows only the times it is given. Not safe for
-// concurrent use.
+// Core decides which member serves the next request. It is pure: it knows only the times that it is given, counted from any one
+// instant, and its chance comes from a seed. A time before an earlier one counts as that. Not safe for concurrent use.
 //
-// A member serves when it is not drained, has a weight and its check does not say down. Those that are up and not
-// suspect come first; unknown and suspect ones are tried when nobody else is left.
+// What may be told or granted after a call lies in Take.
+//
+// A member serves when it is not drained, has a weight, its check does not say down, it is not ejected and its circuit is not open.
+// What holds until a certain time is looked at when that has come (settle): in between a pick reads lists that are ready (rank).
 type Core struct {
-	balance Balance
-	members []*member // in the order of the configuration
-	empty   bool      // pool-empty was told
+	rules   Rules
+	rng     *rand.Rand
+	members []*Member // in the order of the configuration
+	tags    map[Tag]*Member
+	now     time.Duration
+
+	dirty bool          // members are to be ranked anew
+	due   time.Duration // likewise, from then on
+
+	ranks     [ranks]rank
+	scratch   []*Member // of a pick
+	usable    int       // members that may be chosen
+	well      int       // of them, in a panic too, those that are not out
+	empty     bool      // pool-empty was told
+	panicking bool
+	onBackups bool
+	wellSince time.Duration // of primaries, while backups serve; never: they are not
+
+	sweepAt time.Duration // of success rates
+
+	active  int // requests under way
+	retries int // of them
+	budget  Budget
+	queue   queue
+
+	events []Event
+	grants []Grant
 }
 
 // NewCore returns a core without members.
-func NewCore(b Balance) *Core { return &Core{balance: b} }
+func NewCore(seed uint64) *Core {
+	return &Core{rng: rand.New(rand.NewPCG(seed, seed)), tags: map[Tag]*Member{}, wellSince: never, due: never}
+}
 
-// SetBalance changes how members are chosen.
-func (c *Core) SetBalance(b Balance) { c.balance = b }
+// SetRules changes what is said of the pool.
+func (c *Core) SetRules(now time.Duration, r *Rules) {
+	if r.Outliers.Interval != c.rules.Outliers.Interval {
+		c.sweepAt = max(c.now, now) + r.Outliers.Interval
+	}
+	c.rules = *r
+	c.budget.SetPercent(r.Budget)
+	c.dirty = true
+	if c.members != nil { // else Set follows
+		c.advance(now)
+	}
+}
 
-// Set makes specs the members. Those there before keep what is known of them.
-func (c *Core) Set(specs []Spec) []Event {
-	var out []Event
-	next := make([]*member, 0, len(specs))
+// Set makes specs the members. Those there before keep what is known of them. Requests under way at one that goes end as they would.
+func (c *Core) Set(now time.Duration, specs []Spec) {
+	first := c.members == nil
+	byID := make(map[ID]*Member, len(c.members))
+	for _, m := range c.members {
+		byID[m.ID], m.gone = m, true
+	}
+	next := make([]*Member, 0, len(specs))
+	clear(c.tags)
 	for _, s := range specs {
-		m := c.find(s.ID)
+		m := byID[s.ID]
 		if m == nil {
-			m = &member{Spec: s, state: probe.Unknown}
-			if s.Drained {
-				out = append(out, Event{Kind: "pool-member-drained", Member: s.ID})
-			}
-		} else if m.Drained != s.Drained {
-			kind := "pool-member-undrained"
-			if s.Drained {
-				kind = "pool-member-drained"
-			}
-			out = append(out, Event{Kind: kind, Member: s.ID})
+			m = NewMember(s.ID)
+			m.old = first
 		}
-		m.Spec = s
+		switch {
+		case m.Drain != Serving && s.Drain == Serving:
+			c.tell(MemberUndrained, m, "")
+		case m.Drain != s.Drain:
+			c.tell(MemberDrained, m, "")
+		}
+		m.Spec, m.gone = s, false
+		for _, t := range s.Tags {
+			c.tags[t] = m
+		}
 		next = append(next, m)
 	}
-	c.members = next
-	return append(out, c.emptied()...)
+	for _, m := range c.members {
+		if m.gone {
+			c.queue.free(m)
+		}
+	}
+	c.members, c.dirty = next, true
+	c.advance(now)
 }
 
 // Checked takes a change of a member's check.
-func (c *Core) Checked(id ID, s probe.State, detail string) []Event {
-	m := c.find(id)
+func (c *Core) Checked(now time.Duration, id ID, s probe.State, detail string) {
+	m := c.Find(id)
 	if m == nil || m.state == s {
-		return nil
+		return
 	}
-	m.state, m.suspect = s, time.Time{}
-	kind := "pool-member-up"
 	if s != probe.Up {
-		kind = "pool-member-down"
+		c.tell(MemberDown, m, detail)
+		m.ejection.until, m.ejection.row = 0, 0 // what it was ejected for may be over when it is back
+		m.breaker.reset()
+	} else {
+		c.tell(MemberUp, m, detail)
+		if m.old && m.state == probe.Unknown { // the daemon has just begun
+			m.ramping = false
+		} else {
+			m.startRamp(max(c.now, now))
+		}
+		m.old = true
 	}
-	return append([]Event{{Kind: kind, Member: id, Detail: detail}}, c.emptied()...)
+	m.state, m.suspect, c.dirty = s, 0, true
+	c.advance(now)
 }
 
-// emptied tells once that no member may serve.
-func (c *Core) emptied() []Event {
-	was := c.empty
-	c.empty = c.Usable() == 0
-	if c.empty && !was {
-		return []Event{{Kind: "pool-empty"}}
-	}
-	return nil
-}
-
-// Suspect says that a request to the member failed at now before anything came back, or that its check failed while it
-// was suspect. It reports whether the member was above suspicion, so that the caller has it checked at once.
-func (c *Core) Suspect(id ID, now time.Time) (first bool) {
-	m := c.find(id)
-	if m == nil || m.state == probe.Down {
+// Suspect says that a request to the member failed before anything came back, or that its check failed while it was suspect. It
+// reports whether the member was above suspicion, so that the caller has it checked at once.
+func (c *Core) Suspect(now time.Duration, m *Member) (first bool) {
+	now = max(c.now, now)
+	if m.gone || m.state == probe.Down {
 		return false
 	}
-	first = !now.Before(m.suspect)
-	m.suspect = now.Add(hold)
+	first = m.suspect <= now
+	m.suspect, c.dirty = now+hold, c.dirty || first
 	return first
 }
 
-// Suspected reports whether the member is still to be spared at now.
-func (c *Core) Suspected(id ID, now time.Time) bool {
-	m := c.find(id)
-	return m != nil && m.state != probe.Down && now.Before(m.suspect)
+// Suspected reports whether the member is still to be spared.
+func (c *Core) Suspected(now time.Duration, m *Member) bool {
+	return !m.gone && m.state != probe.Down && m.suspect > now
 }
 
-// Pick chooses the member for a request that has failed at those in tried, and counts the request in. A member in tried
-// is chosen again only when no other may serve.
-func (c *Core) Pick(now time.Time, tried []ID) (ID, bool) {
-	best := tier(-1)
+// Tick lets happen what is due by now.
+func (c *Core) Tick(now time.Duration) { c.advance(now) }
+
+// Take returns what is to be told and who may go on since it was last called. Each of the granted has a seat to give back.
+func (c *Core) Take() (events []Event, grants []Grant) {
+	events, grants = c.events, c.grants
+	c.events, c.grants = nil, nil
+	return events, grants
+}
+
+// Pending reports whether Take has something.
+func (c *Core) Pending() bool { return len(c.events)+len(c.grants) > 0 }
+
+// advance moves the clock, and settles what has changed.
+func (c *Core) advance(now time.Duration) {
+	c.now = max(c.now, now)
+	if c.dirty || c.now >= c.due {
+		c.settle()
+	}
+}
+
+// settle lets happen what the clock or a change has made due, and ranks the members.
+func (c *Core) settle() {
+	c.dirty, c.due = false, never
+	c.sweep()
 	for _, m := range c.members {
-		best = max(best, m.tier(now, tried))
-	}
-	if best < 0 {
-		return "", false
-	}
-	m := c.choose(func(m *member) bool { return m.tier(now, tried) == best })
-	m.active++
-	return m.ID, true
-}
-
-// Done counts a request of the member out.
-func (c *Core) Done(id ID) {
-	if m := c.find(id); m != nil && m.active > 0 {
-		m.active--
-	}
-}
-
-// tier orders how gladly a member is used; below 0 not at all.
-type tier int
-
-func (m *member) tier(now time.Time, tried []ID) tier {
-	if !m.usable() {
-		return -1
-	}
-	t := tier(0)
-	if m.state == probe.Up && !now.Before(m.suspect) {
-		t++
-	}
-	if !slices.Contains(tried, m.ID) {
-		t += 2
-	}
-	return t
-}
-
-func (m *member) usable() bool { return m.state != probe.Down && !m.Drained && m.Weight > 0 }
-
-// choose picks among the members that may; there is at least one.
-func (c *Core) choose(may func(*member) bool) *member {
-	among := make([]*member, 0, 16) // on the stack for usual pools
-	for _, m := range c.members {
-		if may(m) {
-			among = append(among, m)
+		c.endEjection(m)
+		c.halfOpen(m)
+		m.weigh(c.now, c.rules.SlowStart)
+		if m.ramping {
+			c.dueAt(c.now + max(c.rules.SlowStart/100, 10*time.Millisecond))
 		}
-	}
-	if c.balance == Least {
-		among = leastLoaded(among)
-	}
-	var best *member
-	total := 0
-	for _, m := range among {
-		m.current += m.Weight
-		total += m.Weight
-		if best == nil || m.current > best.current {
-			best = m
+		if m.suspect > c.now {
+			c.dueAt(m.suspect)
 		}
+		m.standing = m.judge(c.now)
 	}
-	best.current -= total
-	return best
+	c.rank()
+	c.queue.unstick(c.members)
+	c.admit()
 }
 
-// leastLoaded keeps those with the smallest active/weight, compared without division.
-func leastLoaded(in []*member) []*member {
-	out := in[:0]
-	for _, m := range in {
-		if len(out) > 0 {
-			least := out[0]
-			a, b := m.active*least.Weight, least.active*m.Weight
-			if a > b {
-				continue
-			}
-			if a < b {
-				out = out[:0]
-			}
-		}
-		out = append(out, m)
-	}
-	return out
-}
+// dueAt has settle called at a time, at the latest.
+func (c *Core) dueAt(at time.Duration) { c.due = min(c.due, at) }
 
 // Usable is the number of members that may serve.
-func (c *Core) Usable() (n int) {
-	for _, m := range c.members {
-		if m.usable() {
-			n++
-		}
-	}
-	return n
-}
+func (c *Core) Usable() int { return c.usable }
 
 // Unchecked is the number of members without a first result.
 func (c *Core) Unchecked() (n int) {
@@ -242,35 +208,23 @@ func (c *Core) Len() int { return len(c.members) }
 
 // State returns what the member's check says, Unknown for a stranger.
 func (c *Core) State(id ID) probe.State {
-	if m := c.find(id); m != nil {
+	if m := c.Find(id); m != nil {
 		return m.state
 	}
 	return probe.Unknown
 }
 
-// MemberStatus is one member of a Status.
-type MemberStatus struct {
-	ID      ID          `json:"member"`
-	State   probe.State `json:"state"`
-	Suspect bool        `json:"suspect,omitempty"`
-	Drained bool        `json:"drained,omitempty"`
-	Weight  int         `json:"weight"`
-	Active  int         `json:"active"` // requests under way
-	Detail  string      `json:"detail,omitempty"`
-}
-
 // Snapshot returns the members in order.
-func (c *Core) Snapshot(now time.Time) []MemberStatus {
+func (c *Core) Snapshot(now time.Duration) []MemberStatus {
 	out := make([]MemberStatus, len(c.members))
 	for i, m := range c.members {
-		out[i] = MemberStatus{
-			ID: m.ID, State: m.state, Suspect: now.Before(m.suspect), Drained: m.Drained, Weight: m.Weight, Active: m.active,
-		}
+		out[i] = m.status(max(c.now, now))
 	}
 	return out
 }
 
-func (c *Core) find(id ID) *member {
+// Find returns a member by its name, nil for a stranger.
+func (c *Core) Find(id ID) *Member {
 	for _, m := range c.members {
 		if m.ID == id {
 			return m

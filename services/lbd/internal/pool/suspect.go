@@ -8,37 +8,35 @@ import (
 	"github.com/everup/everup/shared/probe"
 )
 
-// Failed says that a request to the member failed before anything came back. Others are preferred from now on, and the
-// member is checked at once rather than at the next turn.
-func (p *Pool) Failed(id ID, now time.Time) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if !p.core.Suspect(id, now) || p.suspects[id] || p.closed {
+// suspectLocked has a member checked at once rather than at the next turn, since a request to it failed before anything came back.
+func (p *Pool) suspectLocked(m *Member) {
+	if p.suspects[m] || p.closed {
 		return
 	}
-	p.suspects[id] = true
-	p.wg.Go(func() { p.checkSuspect(id) })
+	p.suspects[m] = true
+	p.wg.Go(func() { p.checkSuspect(m) })
 }
 
 // checkSuspect checks a suspect again and again until it is above suspicion: its check passes and the hold is over, or
 // the Runner has found it down, or it is gone.
-func (p *Pool) checkSuspect(id ID) {
+func (p *Pool) checkSuspect(m *Member) {
 	defer func() {
 		p.mu.Lock()
-		delete(p.suspects, id)
+		delete(p.suspects, m)
 		p.mu.Unlock()
 	}()
 	for {
 		p.mu.Lock()
-		check, every := p.checker, fastInterval(p.settings.Check)
+		check, every := p.checker, fastInterval(p.Settings().Check)
 		p.mu.Unlock()
-		ok := check == nil || check.Check(p.ctx, target(id)).OK
+		ok := check == nil || check.Check(p.ctx, target(ID(m.Name()))).OK
 		p.mu.Lock()
-		if now := time.Now(); !ok {
-			p.core.Suspect(id, now)
+		now := p.since(time.Now())
+		if !ok {
+			p.core.Suspect(now, m)
 		}
-		more := p.core.Suspected(id, time.Now()) && !ok
-		p.mu.Unlock()
+		more := p.core.Suspected(now, m) && !ok
+		p.unlock()
 		if !more || !p.sleep(every) {
 			return
 		}
