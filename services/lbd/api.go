@@ -21,7 +21,8 @@ type Change struct {
 	Member string        `json:"member,omitempty"` // likewise
 	Weight *int          `json:"weight,omitempty"` // for weight, 0 to 1000; absent: the configured one again
 	Reason string        `json:"reason,omitempty"`
-	For    conf.Duration `json:"for,omitempty"` // 0: until undone
+	For    conf.Duration `json:"for,omitempty"`   // 0: until undone
+	Force  bool          `json:"force,omitempty"` // for drain: sessions that stick to the member go elsewhere, too
 }
 
 // Pools is the answer of GET /v1/pools.
@@ -44,7 +45,7 @@ func (s *Service) api() error {
 	s.handleCertificates()
 	s.dosAPI()
 	docs := map[string]string{
-		"drain":   "Give a member no new requests (reason, for).",
+		"drain":   "Give a member no new requests but those of sessions that stick to it; with force none at all (reason, for, force).",
 		"undrain": "Let a drained member serve again.",
 		"weight":  "Override a member's weight (weight, reason, for); without weight the configured one counts again.",
 	}
@@ -110,7 +111,12 @@ func (s *Service) poolOf(c Change) (*pool.Pool, error) {
 	return p, nil
 }
 
-func (s *Service) drain(c Change, by string) error { return s.override(c, by, fieldState, drained) }
+func (s *Service) drain(c Change, by string) error {
+	if c.Force {
+		return s.override(c, by, fieldState, drainedAll)
+	}
+	return s.override(c, by, fieldState, drained)
+}
 
 func (s *Service) undrain(c Change, _ string) error { return s.clear(c, fieldState) }
 

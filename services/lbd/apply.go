@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/everup/everup/services/lbd/internal/affinity"
 	"github.com/everup/everup/services/lbd/internal/config"
 	"github.com/everup/everup/services/lbd/internal/pool"
 	"github.com/everup/everup/services/lbd/internal/rule"
@@ -79,6 +80,10 @@ func (s *Service) apply(c *Config, vips func(vip.Config) error) error {
 	if err != nil {
 		return err
 	}
+	keys, err := newKeys(c)
+	if err != nil {
+		return err
+	}
 	listeners, fresh, err := s.listen(c)
 	if err == nil && vips != nil {
 		s.foretell(c)
@@ -99,7 +104,7 @@ func (s *Service) apply(c *Config, vips func(vip.Config) error) error {
 	}
 	gone := s.configurePoolsLocked(c, checkers)
 	s.cfg = c
-	l := s.liveLocked(c, table, pages)
+	l := s.liveLocked(c, table, pages, keys)
 	l.guard = s.guards.configure(c, limits, s.counters.dos.limited)
 	s.site.live.Store(l)
 	goneListeners := s.swapListenersLocked(c, listeners, fresh)
@@ -153,7 +158,7 @@ func (s *Service) configurePoolsLocked(c *Config, checkers map[conf.Name]probe.C
 			p = pool.New(string(name), pool.Env{Runner: s.runner, Backends: s.backends, Event: s.event})
 			s.pools[name] = p
 		}
-		if err := p.Configure(settings(pc), checkers[name], s.specs(name, pc, p, view)); err != nil {
+		if err := p.Configure(settings(pc, s.sessionsOf(name, pc)), checkers[name], s.specs(name, pc, p, view)); err != nil {
 			s.env.Log.Error().Err(err).Str("pool", string(name)).Msg("some members are not checked")
 		}
 	}
@@ -166,16 +171,8 @@ func (s *Service) configurePoolsLocked(c *Config, checkers map[conf.Name]probe.C
 	return gone
 }
 
-func settings(p *config.Pool) *pool.Settings {
-	return &pool.Settings{
-		Rules: pool.Rules{Balance: pool.Balance(p.Balance), Budget: p.Retries.Percent},
-		Check: checkOf(p), Connect: p.Connect.Std(), Timeout: p.Timeout.Std(), PerTry: p.Retries.PerTry.Std(), Retries: p.Retries.Max,
-		MaxBody: int64(p.MaxBody),
-	}
-}
-
 // liveLocked is what requests from now on see.
-func (s *Service) liveLocked(c *Config, table *rule.Table, pages *pages) *live {
+func (s *Service) liveLocked(c *Config, table *rule.Table, pages *pages, keys map[conf.Name]*affinity.Key) *live {
 	now := time.Now()
 	l := &live{
 		table: table, trusted: c.Proxies(), reasonHeader: c.ReasonHeader, acceptID: c.RequestID.Accept, answerID: c.RequestID.Answer,
@@ -193,12 +190,16 @@ func (s *Service) liveLocked(c *Config, table *rule.Table, pages *pages) *live {
 		f := &c.Pools[name].Forwarded
 		g := &group{
 			Pool: s.pools[name], traffic: s.counters.traffic.Pool(n),
-			inform: f.Inform(), beginsTraces: f.Enabled && f.Trace == "make", sampled: f.Sampled,
+			key: keys[name], inform: f.Inform(), beginsTraces: f.Enabled && f.Trace == "make", sampled: f.Sampled,
 		}
 		if t := s.transportOf(name, c.Pools[name], backs[n]); t != nil {
 			via[name], g.via = t, &t.Transport
 		}
+		g.sessions, _ = g.Settings().Sessions.(*affinity.Sessions)
 		l.groups = append(l.groups, g)
+	}
+	for i := range c.Routes {
+		l.priorities = append(l.priorities, uint8(c.Routes[i].Priority))
 	}
 	s.via = via
 	s.roots.gate.SetLimit(c.Connections)

@@ -10,7 +10,6 @@ import (
 	"github.com/everup/everup/services/lbd/internal/engine"
 	"github.com/everup/everup/services/lbd/internal/traffic"
 	"github.com/everup/everup/shared/metric"
-	"github.com/everup/everup/shared/probe"
 )
 
 const (
@@ -92,26 +91,7 @@ func (c *counters) register(r *metric.Registry, s *Service) {
 	r.GaugeFunc("files_open", "Files open for clients.", func() float64 { return float64(s.roots.gate.Open()) })
 	r.CounterFunc("files_refused_total", "Requests answered 503 because as many files were open as there may be connections.", s.roots.gate.Refused)
 	r.GaugeFunc("backends", "Servers in use.", func() float64 { return float64(s.backends.Len()) })
-	r.GaugeVecFunc("member_up", "1 when a member's check passes.", maxMembers, []string{"pool", "member"},
-		func(emit func(float64, ...string)) {
-			for _, p := range s.poolStatus() {
-				for _, m := range p.Members {
-					up := 0.0
-					if m.State == probe.Up {
-						up = 1
-					}
-					emit(up, p.Name, string(m.ID))
-				}
-			}
-		})
-	r.GaugeVecFunc("member_requests_in_flight", "Requests under way at a member, upgraded connections included.", maxMembers, []string{"pool", "member"},
-		func(emit func(float64, ...string)) {
-			for _, p := range s.poolStatus() {
-				for _, m := range p.Members {
-					emit(float64(m.Active), p.Name, string(m.ID))
-				}
-			}
-		})
+	s.registerPools(r)
 }
 
 // registerTraffic makes the metrics of what passes, by route, pool and member: all from one reading.

@@ -66,6 +66,8 @@ type Service struct {
 	checked   *health.Item  // gates readiness until the first checks are done
 	look      chan struct{} // something changed that refresh should see
 
+	sessionKeys [][]byte // of the cookies of pools
+
 	healthMu sync.Mutex // a look at a pool and the setting of its item are one step
 
 	reloadMu sync.Mutex // one Reload or Drain at a time
@@ -91,6 +93,7 @@ var (
 func New(c *Config, env *daemon.Env) (*Service, error) {
 	s := &Service{env: env, cfg: c, pools: map[conf.Name]*pool.Pool{}, backends: pool.NewBackends(), look: make(chan struct{}, 1), guards: newGuards()}
 	s.roots = roots{gate: files.NewGate(c.Connections), dirs: map[string]*files.Dir{}}
+	s.sessionKeys = sessionKeys(env.Keys)
 	overrides, err := state.OpenOverrides(env.State)
 	if err != nil {
 		if overrides == nil {

@@ -215,18 +215,20 @@ func TestReloadChangesListeners(t *testing.T) {
 	get(t, client(t), "http://"+two)
 }
 
+// command runs a verb of lbd's and returns what it prints.
+func command(b *balancer, args ...string) string {
+	b.t.Helper()
+	var out, errs bytes.Buffer
+	code := cli.Execute(b.t.Context(), daemon.Command(Spec()), append(args, "--socket", socketOf(b)), &out, &errs)
+	if code != 0 {
+		b.t.Fatalf("%v: exit %d: %s", args, code, errs.String())
+	}
+	return out.String()
+}
+
 func TestOverridesSurviveARestart(t *testing.T) {
 	a, z := backend(t, "a"), backend(t, "z")
 	b := start(t, poolYAML("", a.addr, z.addr))
-	command := func(b *balancer, args ...string) string {
-		t.Helper()
-		var out, errs bytes.Buffer
-		code := cli.Execute(t.Context(), daemon.Command(Spec()), append(args, "--socket", socketOf(b)), &out, &errs)
-		if code != 0 {
-			t.Fatalf("%v: exit %d: %s", args, code, errs.String())
-		}
-		return out.String()
-	}
 	if out := command(b, "pool", "drain", "web", a.addr, "--reason", "disk", "--for", "1h"); !strings.Contains(out, "drained") {
 		t.Errorf("drain printed %q", out)
 	}
@@ -271,6 +273,7 @@ func TestAllDownIs503AndToldEverywhere(t *testing.T) {
 	if res.StatusCode != 503 || res.Header.Get("Retry-After") != "1" || res.Header.Get("X-Everup-Reason") != "no-member" {
 		t.Errorf("%d %v", res.StatusCode, res.Header)
 	}
+	b.wantEvents("pool-empty")
 	var kinds []string
 	for _, e := range b.Env().Bus.Recent(100) {
 		if strings.HasPrefix(e.Kind, "pool-") {

@@ -1,6 +1,7 @@
 package lbd
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strconv"
@@ -27,6 +28,7 @@ const (
 	fieldState  = "state"
 	fieldWeight = "weight"
 	drained     = "drain"
+	drainedAll  = "drain-sessions" // its sessions, too
 )
 
 // objectOf names a member in overrides and events.
@@ -36,11 +38,12 @@ func objectOf(name string, id pool.ID) string { return "pool/" + name + "/member
 func (s *Service) specs(name conf.Name, c *config.Pool, p *pool.Pool, v member.View) []pool.Spec {
 	var out []pool.Spec
 	for _, m := range c.Members {
-		out = append(out, pool.Spec{ID: pool.ID(m.Addr), Weight: m.Weight})
+		out = append(out, pool.Spec{ID: pool.ID(m.Addr), Weight: m.Weight, Backup: m.Backup, MaxRequests: cmp.Or(m.Requests, c.PerMember)})
 	}
 	if c.From != nil {
 		for _, g := range fromGossip(c.From, v, func(id pool.ID) bool { return p.State(id) == probe.Up }) {
 			if !slices.ContainsFunc(out, func(o pool.Spec) bool { return o.ID == g.ID }) && len(out) < len(c.Members)+maxFromGossip {
+				g.MaxRequests = c.PerMember
 				out = append(out, g)
 			}
 		}
@@ -48,8 +51,8 @@ func (s *Service) specs(name conf.Name, c *config.Pool, p *pool.Pool, v member.V
 	now := time.Now()
 	for i := range out {
 		object := objectOf(string(name), out[i].ID)
-		if v, ok := s.overrides.Get(now, object, fieldState); ok && v == drained {
-			out[i].Drain = pool.Draining
+		if v, ok := s.overrides.Get(now, object, fieldState); ok {
+			out[i].Drain = max(out[i].Drain, s.drainBy(now, object, v, c))
 		}
 		if v, ok := s.overrides.Get(now, object, fieldWeight); ok {
 			if w, err := strconv.Atoi(v); err == nil {
@@ -77,6 +80,24 @@ func fromGossip(f *config.From, v member.View, up func(pool.ID) bool) []pool.Spe
 		}
 	}
 	return out
+}
+
+// drainBy is how far an operator has taken a member out: sessions stay, unless they were to go, or have had their time.
+func (s *Service) drainBy(now time.Time, object, value string, c *config.Pool) pool.Drain {
+	switch {
+	case value == drainedAll:
+		return pool.Drained
+	case value != drained:
+		return pool.Serving
+	case c.Sticky == nil || c.Sticky.DrainTimeout == 0:
+		return pool.Draining
+	}
+	for _, o := range s.overrides.List(now) {
+		if o.Object == object && o.Field == fieldState && now.Sub(o.Since) >= c.Sticky.DrainTimeout.Std() {
+			return pool.Drained
+		}
+	}
+	return pool.Draining
 }
 
 // drainOf is how far a member that says itself that it drains is taken out: it is about to end, so that its sessions go, too.
@@ -180,6 +201,8 @@ func (s *Service) poolHealth(p *pool.Pool) {
 	item := s.env.Health.Item(noMembers(p.Name()), health.Options{Title: "pool " + p.Name() + " has no member that may serve"})
 	n := p.Counts()
 	switch {
+	case n.Panic:
+		item.Warn(strconv.Itoa(n.Well)+" of "+strconv.Itoa(n.Members)+" members are well, and all are used (panic_threshold)", "see why: lbd pool list")
 	case n.Usable > 0:
 		item.OK()
 	case n.Members == 0:

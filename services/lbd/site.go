@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/everup/everup/services/lbd/internal/accesslog"
+	"github.com/everup/everup/services/lbd/internal/affinity"
 	"github.com/everup/everup/services/lbd/internal/engine"
 	"github.com/everup/everup/services/lbd/internal/files"
 	"github.com/everup/everup/services/lbd/internal/http1"
@@ -33,6 +34,7 @@ type live struct {
 	pages        *page.Set     // for who meets no route
 	shut         *shut
 	guard        guard
+	priorities   []uint8 // in queues, by rule.Verdict.Rule
 }
 
 // site decides for the engine. Its methods run on the engine's threads.
@@ -107,6 +109,7 @@ func (s *site) Decide(r *engine.Request, p *engine.Plan) {
 		c.way = l.way(c.verdict.Rule)
 		if c.group, _ = p.Pool.(*group); c.group != nil {
 			c.group.told(&c.naming, p, s.ids[r.Worker])
+			l.bind(c, p)
 		}
 	}
 	c.way.cell.Begin(r.Worker)
@@ -153,6 +156,18 @@ func (l *live) forward(g *group, v *rule.Verdict, p *engine.Plan) {
 	p.Target, p.Host, p.Request = v.Target, v.Host, v.Request
 }
 
+// bind says what of the request its member is chosen by.
+func (l *live) bind(c *scratch, p *engine.Plan) {
+	g := c.group
+	p.Ask.Priority = l.priorities[c.verdict.Rule]
+	if g.key != nil {
+		p.Ask.Key, p.Ask.Keyed = g.key.Hash(&c.request, c.facts.Client)
+	}
+	if g.sessions != nil {
+		p.Ask.Tag, p.Ask.Tagged = g.sessions.Find(&c.request)
+	}
+}
+
 // Done counts a request and logs it.
 func (s *site) Done(rec *engine.Record) {
 	c, _ := rec.Mark.(*scratch)
@@ -195,7 +210,9 @@ type group struct {
 	*pool.Pool
 	traffic      *traffic.Pool
 	inform       engine.Inform
-	beginsTraces bool              // for requests that have none
-	sampled      int               // of them, per cent
-	via          *engine.Transport // nil: plain
+	beginsTraces bool               // for requests that have none
+	sampled      int                // of them, per cent
+	via          *engine.Transport  // nil: plain
+	key          *affinity.Key      // nil: it does not balance by hash
+	sessions     *affinity.Sessions // nil: clients do not stick
 }

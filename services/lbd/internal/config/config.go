@@ -46,7 +46,7 @@ type Timeouts struct {
 type Pool struct {
 	Members     []Member      `yaml:"members" max:"256" doc:"Servers by address."`
 	From        *From         `yaml:"from" doc:"Servers from the fleet's gossip, besides members."`
-	Balance     string        `yaml:"balance" default:"wrr" enum:"wrr|least" doc:"wrr: smooth weighted round robin. least: fewest requests under way for its weight."`
+	Balance     string        `yaml:"balance" default:"wrr" enum:"wrr|least|random|ewma|hash" doc:"wrr: smooth weighted round robin. least: fewest requests under way for its weight. random: of two drawn by weight the one with less to do, by latency and requests under way. ewma: likewise, and quick to see that a member has become slow (peak EWMA). hash: equal keys to the same member."`
 	Check       *probe.Config `yaml:"check" doc:"How members are checked; absent means a TCP connection every 2s."`
 	Retries     Retries       `yaml:"retries" doc:"What happens when a member fails before it answers."`
 	Connect     conf.Duration `yaml:"connect" default:"2s" min:"10ms" max:"1m" doc:"Longest wait for a connection to a member."`
@@ -58,12 +58,15 @@ type Pool struct {
 	Proxy       string        `yaml:"proxy_protocol" default:"off" enum:"off|v1|v2" doc:"Tell members the client's address before all else, by the PROXY protocol's version 1 or 2."`
 	Maintenance bool          `yaml:"maintenance" default:"false" doc:"The pool is under maintenance: requests are answered 503, but for those from exempt networks."`
 	KeepAlive   bool          `yaml:"keep_alive" default:"true" doc:"Use connections to members for further requests; false means one for each request."`
+	Choosing    `yaml:",inline"`
 }
 
 // Member is a server of a pool.
 type Member struct {
-	Addr   conf.Addr `yaml:"addr" required:"true" doc:"host:port of the server."`
-	Weight int       `yaml:"weight" default:"100" min:"0" max:"1000" doc:"Share of the requests; 0 means none."`
+	Addr     conf.Addr `yaml:"addr" required:"true" doc:"host:port of the server."`
+	Weight   int       `yaml:"weight" default:"100" min:"0" max:"1000" doc:"Share of the requests (the load factor of mod_proxy_balancer); 0 means none but those of sessions that stick to it."`
+	Backup   bool      `yaml:"backup" default:"false" doc:"Serve only while no member without backup may."`
+	Requests int       `yaml:"max_requests" default:"0" min:"0" max:"1000000" doc:"Requests under way at once; 0 means the pool's max_requests_per_member."`
 }
 
 // From takes members from gossip.
@@ -74,9 +77,11 @@ type From struct {
 
 // Retries is the section `retries` of a pool.
 type Retries struct {
-	Max     int           `yaml:"max" default:"2" min:"0" max:"10" doc:"Further tries of a request, each on another member where there is one."`
-	PerTry  conf.Duration `yaml:"per_try_timeout" default:"0" max:"1d" doc:"Longest wait for the head of the answer in one try; 0 means only the pool's timeout."`
-	Percent int           `yaml:"budget" default:"20" min:"0" max:"100" doc:"Retries in per cent of the requests of the last 10 s; 10 per second are always allowed."`
+	Max      int            `yaml:"max" default:"2" min:"0" max:"10" doc:"Further tries of a request, each on another member where there is one."`
+	PerTry   conf.Duration  `yaml:"per_try_timeout" default:"0" max:"1d" doc:"Longest wait for the head of the answer in one try; 0 means only the pool's timeout."`
+	Percent  int            `yaml:"budget" default:"20" min:"0" max:"100" doc:"Retries in per cent of the requests of the last 10 s; 10 per second are always allowed."`
+	AtOnce   int            `yaml:"max_at_once" default:"0" min:"0" max:"1000000" doc:"Retries under way at once in the pool; 0 means no bound but the budget."`
+	Statuses probe.Statuses `yaml:"statuses" doc:"Statuses of answers in place of which another member is tried, such as 502-504: for idempotent requests whose body is still at hand, as nothing of such an answer has been sent; the last one's passes."`
 }
 
 // Of returns the part of c that all daemons share.

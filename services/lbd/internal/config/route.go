@@ -19,6 +19,7 @@ type Route struct {
 	HSTS            *HSTS       `yaml:"hsts" doc:"Strict-Transport-Security for answers over TLS."`
 
 	Pool        conf.Name `yaml:"pool" doc:"Outcome: the pool that answers."`
+	Priority    int       `yaml:"priority" default:"5" min:"0" max:"9" doc:"Place in the pool's queue: 0 goes first, 9 last."`
 	StripPrefix bool      `yaml:"strip_prefix" default:"false" doc:"Take path off before the request goes to the pool, or is looked for among files."`
 	Rewrite     *Rewrite  `yaml:"rewrite" doc:"Change what goes to the pool, or is looked for among files."`
 	Split       *Split    `yaml:"split" doc:"Outcome: one of several pools answers."`

@@ -35,7 +35,7 @@ func (c *Config) Proxies() rule.Proxies { return prefixes(c.Trusted) }
 // Simple reports whether a route goes to a pool by names of hosts and beginnings of paths alone.
 func (t *Route) Simple() bool {
 	special := func(s string) bool { return strings.HasPrefix(s, "~") || strings.HasPrefix(s, "=") }
-	plain := Route{Name: t.Name, Match: Match{Host: t.Host, Path: t.Path}, Pool: t.Pool, StripPrefix: t.StripPrefix}
+	plain := Route{Name: t.Name, Match: Match{Host: t.Host, Path: t.Path}, Pool: t.Pool, Priority: t.Priority, StripPrefix: t.StripPrefix}
 	return t.Pool != "" && reflect.DeepEqual(plain, *t) && !slices.ContainsFunc(t.Host, special) && !slices.ContainsFunc(t.Path, special)
 }
 

@@ -36,7 +36,24 @@ func (p *Pool) Validate(r *conf.Report) {
 			r.At("members").At(i).At("addr").Errorf("%q is listed twice", m.Addr)
 		}
 	}
+	if p.Hash != nil && p.Balance != "hash" {
+		r.At("hash").Hintf("write balance: hash", "has no effect with balance: %s", p.Balance)
+	}
+	if p.Queue != nil && !p.bounded() {
+		r.At("queue").Hintf("give max_requests or max_requests_per_member", "nobody waits in it, as nothing bounds the requests under way")
+	}
+	if p.Queue != nil && p.Queue.Timeout > p.Timeout {
+		r.At("queue").At("timeout").Errorf("is longer than the pool's timeout")
+	}
+	if (p.Failures.String() != "") && p.Outliers == nil && p.Breaker == nil {
+		r.At("failures").Hintf("add outliers or breaker", "has no effect")
+	}
 	if p.Retries.PerTry > p.Timeout {
 		r.At("retries").At("per_try_timeout").Errorf("is longer than the pool's timeout")
 	}
+}
+
+// bounded reports whether a member, or the pool, may have no room for a request.
+func (p *Pool) bounded() bool {
+	return p.Requests > 0 || p.PerMember > 0 || p.Breaker != nil || slices.ContainsFunc(p.Members, func(m Member) bool { return m.Requests > 0 })
 }
