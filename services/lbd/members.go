@@ -194,15 +194,21 @@ func (s *Service) refreshHealth() {
 
 func noMembers(name string) string { return "lbd.pool.no-members." + name }
 
+func inPanic(name string) string { return "lbd.pool.panic." + name }
+
 // poolHealth sets a pool's item. It does not gate readiness: the other pools still serve.
 func (s *Service) poolHealth(p *pool.Pool) {
 	s.healthMu.Lock()
 	defer s.healthMu.Unlock()
 	item := s.env.Health.Item(noMembers(p.Name()), health.Options{Title: "pool " + p.Name() + " has no member that may serve"})
+	panics := s.env.Health.Item(inPanic(p.Name()), health.Options{Title: "pool " + p.Name() + " uses members that are not well"})
 	n := p.Counts()
+	if n.Panic {
+		panics.Warn(strconv.Itoa(n.Well)+" of "+strconv.Itoa(n.Members)+" members are well, which is below panic_threshold", "see why: lbd pool list")
+	} else {
+		panics.OK()
+	}
 	switch {
-	case n.Panic:
-		item.Warn(strconv.Itoa(n.Well)+" of "+strconv.Itoa(n.Members)+" members are well, and all are used (panic_threshold)", "see why: lbd pool list")
 	case n.Usable > 0:
 		item.OK()
 	case n.Members == 0:
@@ -217,5 +223,6 @@ func (s *Service) forgetPool(name string) {
 	s.healthMu.Lock()
 	defer s.healthMu.Unlock()
 	s.env.Health.Remove(noMembers(name))
+	s.env.Health.Remove(inPanic(name))
 	s.vips.Set(valueOf(name), 0)
 }

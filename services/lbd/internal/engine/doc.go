@@ -26,9 +26,9 @@
 //
 // # A request
 //
-//	reading -> delayed -> gathering -> waiting -> answering -> (reading, idle, or the end)
-//	       \-------------/                |  ^  \-> tunnel
-//	                                      \--/ another try
+//	reading -> delayed -> gathering -> queuing -> waiting -> answering -> (reading, idle, or the end)
+//	       \-------------/              ^          |  \-> tunnel
+//	                                    \----------/ another try
 //	       any of them -> own (an answer of ours)
 //
 // An exchange is made when a client's first byte comes and given back when its answer is sent and nothing else has come. The
@@ -39,7 +39,13 @@
 // section 9.2.2) after a break too, as long as all its content is still in the buffer: up to 64 KiB of it is gathered
 // before a member is asked. A request that is not idempotent gets a connection of its own, so that a member which closes an idle one
 // at that moment cannot lose it. Bytes of chunked content are looked at before any of them is sent: what is malformed from its start
-// reaches no member.
+// reaches no member. An answer whose status says that another member may do better (Plan.RetryOn) is thrown away for another try under the same
+// conditions; the last one's passes.
+//
+// A request that waits for a member with room has no member and no timer but its client's. The pool tells it by whoever gives a seat back, on any
+// thread; it goes on in its own loop's next turn. A seat that comes for a request that is over is given back at once. A client that sends no more while
+// its request waits counts as gone. What a try has come to is told to the pool once: with the seat, or, of answers that take longer than a turn, when
+// their head is there.
 //
 // # Files
 //
