@@ -156,8 +156,8 @@ func TestDoSByHeader(t *testing.T) {
 	}
 }
 
-// command runs a command of the program, in this process.
-func command(t *testing.T, socket string, args ...string) (code int, out string) {
+// dosCommand runs a command of the program, in this process.
+func dosCommand(t *testing.T, socket string, args ...string) (code int, out string) {
 	var stdout, stderr strings.Builder
 	code = cli.Execute(t.Context(), daemon.Command(Spec()), append(args, "--socket", socket), &stdout, &stderr)
 	return code, stdout.String() + stderr.String()
@@ -167,7 +167,7 @@ func TestDoSCommands(t *testing.T) {
 	b := start(t, dosYAML(t, "threshold: 5, period: 1h, exempt: 127.0.0.7", ""))
 	f := func(want string, code int, args ...string) {
 		t.Helper()
-		got, out := command(t, socketOf(b), append([]string{"dos"}, args...)...)
+		got, out := dosCommand(t, socketOf(b), append([]string{"dos"}, args...)...)
 		if got != code || !strings.Contains(strings.Join(strings.Fields(out), " "), want) {
 			t.Errorf("dos %v: code %d, %s", args, got, out)
 		}
@@ -418,10 +418,10 @@ func TestDoSInAFleet(t *testing.T) {
 	i := 0
 	labtest.Eventually(t, patience, "the buses to meet", func() error {
 		i++
-		if code, out := command(t, a.socket, "dos", "ban", fmt.Sprintf("192.0.2.%d", i%250), "--for", "1h"); code != 0 {
+		if code, out := dosCommand(t, a.socket, "dos", "ban", fmt.Sprintf("192.0.2.%d", i%250), "--for", "1h"); code != 0 {
 			return fmt.Errorf("ban: %s", out)
 		}
-		if _, out := command(t, z.socket, "dos", "list"); !strings.Contains(out, "192.0.2.") {
+		if _, out := dosCommand(t, z.socket, "dos", "list"); !strings.Contains(out, "192.0.2.") {
 			return fmt.Errorf("n2 holds\n%s", out)
 		}
 		return nil
@@ -432,7 +432,7 @@ func TestDoSInAFleet(t *testing.T) {
 	holds := func(p *node, want ...string) {
 		t.Helper()
 		labtest.Eventually(t, patience, p.name+" holds "+strings.Join(want, ", "), func() error {
-			_, out := command(t, p.socket, "dos", "list")
+			_, out := dosCommand(t, p.socket, "dos", "list")
 			var have []string
 			for l := range strings.Lines(out) {
 				if w := strings.Fields(l); len(w) == 5 && strings.HasPrefix(w[0], "127.") {
@@ -450,7 +450,7 @@ func TestDoSInAFleet(t *testing.T) {
 	holds(z, "127.0.0.2 suspect shared")
 	f(z, "127.0.0.2", 1, "429")
 	f(z, "127.0.0.7", 3, "200") // exempt there
-	if code, out := command(t, z.socket, "dos", "unban", "127.0.0.2"); code != 0 {
+	if code, out := dosCommand(t, z.socket, "dos", "unban", "127.0.0.2"); code != 0 {
 		t.Errorf("unban: %s", out)
 	}
 	holds(a, "127.0.0.7 suspect counted")
