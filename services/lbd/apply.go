@@ -110,7 +110,6 @@ func (s *Service) apply(c *Config, vips func(vip.Config) error) error {
 	goneListeners := s.swapListenersLocked(c, listeners, fresh)
 	s.mu.Unlock()
 	s.engine.SetLimit(c.Connections)
-	s.engine.SetTarpits(c.Tarpits)
 	s.log.Use(logs)
 	s.engine.SetHandshakeRate(shakes)
 	closeAll(goneListeners)
@@ -209,9 +208,14 @@ func (s *Service) liveLocked(c *Config, table *rule.Table, pages *pages, keys ma
 	return l
 }
 
-// compile makes the rules, and refuses what may be said and the daemon does not do yet: no address must be open without the TLS that was asked
-// for.
+// compile makes the rules, and refuses what may be said and the daemon does not do yet: a rule that denies must not be without effect, nor
+// an address open without the TLS that was asked for.
 func compile(c *Config) (*rule.Table, error) {
+	for i := range c.Routes {
+		if what := unserved(&c.Routes[i]); what != "" {
+			return nil, fault.New(fault.Config, "lbd: routes[%d].%s: lbd explain knows it, the daemon does not yet", i, what)
+		}
+	}
 	for i := range c.Listen {
 		if what := unservedAt(&c.Listen[i]); what != "" {
 			return nil, fault.New(fault.Config, "lbd: listen[%d].%s: the daemon does not do it yet", i, what)
@@ -237,6 +241,17 @@ func unservedAt(l *config.Listener) string {
 func unservedBehind(p *config.Pool) string {
 	if p.HTTP2 {
 		return "http2"
+	}
+	return ""
+}
+
+// unserved names what of a route the daemon does not do yet.
+func unserved(r *config.Route) string {
+	for _, m := range append([]config.Match{r.Match}, r.Not...) {
+		switch {
+		case len(m.DoS) > 0:
+			return "dos"
+		}
 	}
 	return ""
 }
@@ -303,7 +318,7 @@ func (s *Service) swapListenersLocked(c *Config, all, fresh []*listener) (gone [
 	return gone
 }
 
-// announce tells the fleet where HTTP is served. A wildcard address is told as the address gossip uses.
+// announce tells the fleet where HTTP is served, with TLS or without. A wildcard address is told as the address gossip uses.
 func (s *Service) announce(listeners []*listener) {
 	var ends []member.Endpoint
 	for _, l := range listeners {
@@ -314,7 +329,11 @@ func (s *Service) announce(listeners []*listener) {
 		if at.Addr().IsUnspecified() && s.env.Fleet.Addr().IsValid() {
 			at = netip.AddrPortFrom(s.env.Fleet.Addr().Addr(), at.Port())
 		}
-		ends = append(ends, member.Endpoint{Name: "http", Proto: "tcp", Addr: at})
+		name := "http"
+		if l.how.TLS != nil {
+			name = "https"
+		}
+		ends = append(ends, member.Endpoint{Name: name, Proto: "tcp", Addr: at})
 	}
 	s.env.Announce(func(a *member.Announcement) { a.Endpoints = ends })
 }
