@@ -66,6 +66,7 @@ func TestReadmeMetrics(t *testing.T) {
 	floor := r.Names()
 	s := &Service{counters: newCounters(), events: events.NewEmitter(func(string, string, any) {}), guards: newGuards()}
 	s.counters.register(r, s)
+	s.registerCertificates(r)
 	if _, err := newBeginnings(r, zerolog.Nop()); err != nil {
 		t.Fatal(err)
 	}
@@ -104,12 +105,13 @@ func source(t *testing.T, dirs ...string) (text string) {
 
 func TestReadmeEvents(t *testing.T) {
 	section := between(t, readme(t)+"\n", "\n**Events** on the bus", "\n\n")
-	same(t, "events", words("`(pool-[a-z-]+)`", section), words(`"(pool-[a-z-]+)"`, source(t, "internal/pool")))
+	same(t, "events", words("`((?:pool|certificate)-[a-z-]+)`", section),
+		words(`"((?:pool|certificate)-[a-z-]+)"`, source(t, "internal/pool", "internal/certs")))
 }
 
 func TestReadmeHealth(t *testing.T) {
 	section := between(t, readme(t), "\n**Health items**", "\n\n")
-	same(t, "health items", words("`(lbd\\.[a-z.-]+?)[.]?(?:<[a-z]+>)?`", section), words(`"(lbd\.[a-z-]+(?:\.[a-z-]+)+)\.?"`, source(t, "internal/accesslog")))
+	same(t, "health items", words("`(lbd\\.[a-z.-]+?)[.]?(?:<[a-z]+>)?`", section), words(`"(lbd\.[a-z-]+(?:\.[a-z-]+)+)\.?"`, source(t, "internal/accesslog", "internal/certs")))
 }
 
 // What the document says of a restart is what the code refuses to change.
