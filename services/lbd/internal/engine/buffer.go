@@ -81,6 +81,17 @@ func (p *buffers) take(size int) []byte {
 	return make([]byte, size)
 }
 
+// fit returns memory of at least size bytes.
+func (p *buffers) fit(size int) []byte {
+	switch {
+	case size <= bufferLen:
+		return p.take(bufferLen)
+	case size <= largeLen:
+		return p.take(largeLen)
+	}
+	return make([]byte, size)
+}
+
 // enlarge moves what f holds to a large buffer.
 func (p *buffers) enlarge(f *buffer) {
 	if len(f.b) >= largeLen {

@@ -19,9 +19,8 @@ func (x *exchange) setDeadlines() {
 	case waiting, answering, own:
 		x.setClient()
 	case tunnel:
-		if x.up.moved || x.down.moved || !x.timing {
+		if up, down := x.up.news(), x.down.news(); up || down || !x.timing {
 			x.timing = true
-			x.up.moved, x.down.moved = false, false
 			l.SetDeadline(x.c.timer(), now+x.plan.Tunnel)
 		}
 	}
@@ -39,26 +38,40 @@ func (x *exchange) setClient() {
 			l.SetDeadline(x.c.timer(), now+x.plan.Write)
 		}
 	case up:
-		if x.up.moved || !x.timing {
+		if x.up.heard || x.up.moved || !x.timing {
 			l.SetDeadline(x.c.timer(), now+x.plan.Read)
 		}
 	default:
 		l.SetDeadline(x.c.timer(), 0)
 	}
 	x.timing = up || down
-	if x.phase == answering {
-		switch {
-		case down:
-			l.SetDeadline(x.m.timer(), 0) // the client's time is not the member's
-		case x.down.moved:
-			l.SetDeadline(x.m.timer(), now+x.plan.Timeout)
-		}
+	if x.phase == answering && x.m != nil {
+		x.setMember(down)
 	}
-	x.up.moved, x.down.moved = false, false
+	x.up.news()
+	x.down.news()
 }
 
-// pending reports whether something framed waits for its destination.
-func (f *flow) pending() bool { return len(f.ahead)+len(f.data)+len(f.after) > 0 }
+// setMember sets the deadline of a member that answers. down says that the client is waited for, whose time is not the member's, unless the
+// answer is taken all the same.
+func (x *exchange) setMember(down bool) {
+	f := &x.down
+	switch {
+	case f.over || down && !f.stores():
+		x.w.loop.SetDeadline(x.m.timer(), 0)
+		x.stalled = true
+	case f.heard || x.stalled:
+		x.w.loop.SetDeadline(x.m.timer(), x.w.loop.Now()+x.plan.Timeout)
+		x.stalled = false
+	}
+}
+
+// news reports whether something has moved since it was last asked.
+func (f *flow) news() bool {
+	moved := f.heard || f.moved
+	f.heard, f.moved = false, false
+	return moved
+}
 
 // clientLate takes it that the client's deadline has passed.
 func (x *exchange) clientLate() {

@@ -54,6 +54,16 @@
 // waited for on the loop's thread, with all its connections, as nginx does unless told otherwise: what is asked for often is in memory.
 // How many files may be open is up to who opens them (files.Gate). One that became shorter cuts its answer.
 //
+// # What becomes of content
+//
+// A flow takes content from its source and frames it for its sink. On the way it may be compressed (package encoding): what the encoder holds is
+// made to come out whenever the source pauses, so that nothing of a stream waits there. It may be stored (package spool): a request,
+// until it is here as a whole, before a member is asked (Plan.BufferRequest), so that slow uploads hold no member and what failed
+// can be sent again; an answer, while the client takes less than the member gives (Plan.BufferResponse), so that the member is
+// given back when it has said all. A client that keeps up has nothing stored, and nothing is copied for it. Where a store has no room, a request is
+// refused (413, 503), and the member of an answer waits for its client. What is stored in a file, and content of 256 KiB and more between two
+// plain sockets, does not come through memory of ours (sendfile, splice).
+//
 // # Bounds
 //
 // Clients: SetLimit; further ones wait in the kernel's queue, those of a source that has its fill are reset (Admission). TLS handshakes under
@@ -61,7 +71,8 @@
 // anything is computed; 32768 sources are told apart, more share. What of TLS waits for a slow peer: 96 KiB a connection. Requests that wait as
 // their plan says: SetTarpits; they keep their head and nothing else. Heads: http1.Limits. Buffers: two of 16 KiB or 64 KiB an exchange,
 // of which a worker keeps 16 MiB of each size free. Idle connections to members: 8192, 512 to one, 30 s. A turn moves at most
-// 256 KiB for a connection before others have theirs. Every phase has a deadline (Plan, Options); one that passes within a head closes
+// 256 KiB for a connection before others have theirs; a byte that is compressed counts for five. Encoders and stores: those of Options. Pipes: 256 a
+// worker, each of 256 KiB; content beyond them is copied. Every phase has a deadline (Plan, Options); one that passes within a head closes
 // without a word, for nothing was asked.
 //
 // After an answer that ends a connection on which the client may still be sending, its bytes are thrown away for 2 s: a

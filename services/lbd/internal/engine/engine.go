@@ -9,8 +9,10 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/everup/everup/services/lbd/internal/encoding"
 	"github.com/everup/everup/services/lbd/internal/http1"
 	"github.com/everup/everup/services/lbd/internal/loop"
+	"github.com/everup/everup/services/lbd/internal/spool"
 	"github.com/everup/everup/services/lbd/internal/tlsconn"
 )
 
@@ -29,6 +31,10 @@ type Options struct {
 	Identify func(*tls.ConnectionState) any
 	// Admission bounds the connections of each source. nil: nothing does.
 	Admission Admission
+
+	Encoders *encoding.Pool // for Plan.Compress; nil: nothing is compressed
+	Spools   *spool.Store   // for Plan's Buffering; nil: nothing is buffered
+
 	// Panic is told of a panic, which ends one exchange. nil: it ends the process.
 	Panic func(v any)
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/everup/everup/services/lbd/internal/http1"
 	"github.com/everup/everup/services/lbd/internal/pool"
+	"github.com/everup/everup/services/lbd/internal/spool"
 )
 
 // phase is how far an exchange is.
@@ -35,10 +36,12 @@ type exchange struct {
 	res   http1.Head
 	up    flow
 	down  flow
-	ready int // bytes of body when a member was asked: they can be sent again if no more was read
+	kept  *spool.Spool // the request's content, where it is gathered whole; nil: it is not
+	ready int          // bytes of body when a member was asked: they can be sent again if no more was read
 
-	probe  http1.Chunks // looks at chunked content before any of it is sent
-	probed int          // bytes of body that it has seen
+	probe    http1.Chunks  // looks at chunked content before any of it is sent
+	probed   int           // bytes of body that it has seen
+	trailers *http1.Chunks // behind kept
 
 	plan     Plan
 	choice   pool.Choice
@@ -60,6 +63,7 @@ type exchange struct {
 	timing    bool          // the head's deadline is set
 	connected bool          // the member can be sent to
 	heard     bool          // something of an answer came
+	stalled   bool          // the member waits for the client
 	upBroken  bool          // the member does not take the request
 	last      bool          // the client's connection ends with the answer
 	committed bool          // something of the answer is on its way to the client
@@ -70,9 +74,12 @@ type exchange struct {
 // reset forgets a request, but not its memory.
 func (x *exchange) reset() {
 	x.closeFile()
+	x.up.release()
+	x.down.release()
+	x.dropKept()
 	*x = exchange{
 		w: x.w, c: x.c, in: x.in, body: x.body, out: x.out, req: x.req, res: x.res,
-		up: flow{trailer: x.up.trailer, body: x.up.body}, down: flow{trailer: x.down.trailer, body: x.down.body},
+		up: flow{w: x.w, trailer: x.up.trailer, body: x.up.body}, down: flow{w: x.w, trailer: x.down.trailer, body: x.down.body},
 		tried: x.tried[:0], probe: x.probe, plan: Plan{Scratch: x.plan.Scratch}, toMember: x.toMember[:0], toClient: x.toClient[:0],
 		content: x.content[:0], covered: x.covered[:0], began: x.w.loop.Now(), place: x.place,
 	}
@@ -104,7 +111,7 @@ func (x *exchange) step(budget *int) bool {
 	case delayed:
 		return x.stay()
 	case gathering:
-		return x.gather()
+		return x.gather(budget)
 	case queuing:
 		return x.queue()
 	case waiting:
@@ -196,6 +203,10 @@ func (x *exchange) uploadFailed(err error) bool {
 	case errSource:
 		x.clientGone()
 		return false
+	case errStore:
+		x.dropMember()
+		x.answerOwn(500, BadStore)
+		return false
 	}
 	x.badBody(err)
 	return false
@@ -241,6 +252,7 @@ func (x *exchange) answer(budget *int) bool {
 		x.abort(Truncated)
 		return false
 	case !x.down.done:
+		x.spareMember()
 		return *budget <= 0
 	}
 	x.finish()
@@ -249,17 +261,24 @@ func (x *exchange) answer(budget *int) bool {
 
 // finish ends an exchange whose answer is sent.
 func (x *exchange) finish() {
-	if m := x.m; m != nil {
-		x.m = nil
-		if x.up.done && !x.res.Close && !x.down.body.UntilClose() && x.out.empty() {
-			m.keep()
-		} else {
-			m.close()
-		}
-	}
+	x.returnMember()
 	rest := !x.received()
 	x.record()
 	x.c.over(x, rest)
+}
+
+// returnMember gives the member back after its answer.
+func (x *exchange) returnMember() {
+	m := x.m
+	if m == nil {
+		return
+	}
+	x.m = nil
+	if x.up.done && !x.res.Close && !x.down.body.UntilClose() && x.out.empty() {
+		m.keep()
+	} else {
+		m.close()
+	}
 }
 
 // consume lets go of the request, so that in begins with what follows it.
@@ -281,7 +300,7 @@ func (x *exchange) record() {
 		x.w.e.tunnels.Add(-1)
 	}
 	x.rec.Duration = x.w.loop.Now() - x.start
-	x.rec.Sent, x.rec.Received = x.down.carried, x.up.carried
+	x.rec.Sent, x.rec.Received = x.down.carried, max(x.rec.Received, x.up.carried)
 	x.over()
 	x.w.e.site.Done(&x.rec)
 }
@@ -313,6 +332,13 @@ func (x *exchange) fail() {
 	x.dropMember()
 	x.waited()
 	x.over()
+	if x.down.coder != nil {
+		x.w.e.o.Encoders.Discard(x.down.coder) // it may be what failed
+		x.down.coder = nil
+	}
+	x.up.release()
+	x.down.release()
+	x.dropKept()
 	if x.phase == tunnel {
 		x.w.e.tunnels.Add(-1)
 	}

@@ -168,14 +168,14 @@ func (f *flow) sendFile(budget *int) error {
 	f.carried += int64(n)
 	f.body.Skip(int64(n))
 	s.advance(int64(n), left)
-	if f.body.Done() {
+	if f.see(); f.over {
 		f.finish()
 	}
 	return nil
 }
 
 // takesFiles: the kernel moves a file's pages to a socket, where nothing is to be done to them.
-func (c *client) takesFiles() bool { return c.tls == nil }
+func (s *sock) takesFiles() bool { return s.tls == nil }
 
 // expectFile has the kernel put what is written next into one packet with what follows.
 func (s *sock) expectFile(on bool) {

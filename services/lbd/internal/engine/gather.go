@@ -24,6 +24,9 @@ func (x *exchange) takeBody() {
 	if b := x.req.Body; idempotent(x.req.Method.In(x.head())) && (b.Kind > http1.Length || b.Length > bufferLen && b.Length <= largeLen) {
 		size = largeLen // it is kept for another try
 	}
+	if x.collects() && (x.req.Body.Kind > http1.Length || x.req.Body.Length > largeFrom) {
+		size = largeLen
+	}
 	x.w.buffers.get(&x.body, size)
 	rest := x.in.bytes()[x.req.Len:]
 	if len(rest) > len(x.body.b) { // the head had a larger buffer
@@ -36,7 +39,10 @@ func (x *exchange) takeBody() {
 // gather reads of the content what is wanted before a member is asked: where the request may be sent twice all of it, if it is not
 // long; of other chunked content the first piece, so that what is malformed from its start reaches no member. A client that
 // waits to be told to send it is not waited for.
-func (x *exchange) gather() bool {
+func (x *exchange) gather(budget *int) bool {
+	if x.collects() {
+		return x.collect(budget)
+	}
 	for {
 		enough, why := x.gathered()
 		if why != http1.OK {

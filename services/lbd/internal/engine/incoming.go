@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"github.com/everup/everup/services/lbd/internal/encoding"
 	"github.com/everup/everup/services/lbd/internal/http1"
 	"github.com/everup/everup/services/lbd/internal/pool"
 	"github.com/everup/everup/services/lbd/internal/rule"
@@ -29,21 +30,25 @@ func (x *exchange) beginAnswer() {
 		x.last = true // what follows on the connection could be the rest of the request
 	}
 	framing := x.res.Response(string(x.req.Method.In(x.head())) == "HEAD", false)
-	x.last = x.last || framing.Kind == http1.UntilClose && x.req.Version == http1.HTTP10
+	coded, coder := x.code(in, framing)
 	framed := x.c.framed()
-	chunked := !framed && x.req.Version == http1.HTTP11 && (framing.Kind == http1.Chunked || framing.Kind == http1.UntilClose)
-	if framing.Kind == http1.Chunked && !chunked {
-		x.last = true
-	}
+	unknown := framing.Kind == http1.Chunked || framing.Kind == http1.UntilClose || coder != nil // how long it is
+	chunked := unknown && !framed && x.req.Version == http1.HTTP11
+	x.last = x.last || unknown && !framed && !chunked
 	x.answered(x.res.Get(in, http1.ContentType))
 	o := headOut{b: x.toClient, framed: framed}
-	x.answerHead(&o, in, chunked)
+	x.answerHead(&o, in, chunked, coded)
 	x.toClient = o.b
+	absorbs := x.absorbs(in)
 	x.out.use(x.res.Len)
+	if x.up.done {
+		x.dropKept()
+	}
 	if framing.Length > largeFrom {
 		x.w.buffers.enlarge(&x.out)
 	}
 	x.down.begin(x.m, x.c, &x.out, framing, x.toClient, chunked)
+	x.down.coder, x.down.may = coder, absorbs
 	x.committed = true
 	x.phase = answering
 	x.w.loop.SetDeadline(x.m.timer(), x.w.loop.Now()+x.plan.Timeout)
@@ -54,7 +59,8 @@ func (x *exchange) beginAnswer() {
 }
 
 // answerHead appends the answer's head as it goes to the client.
-func (x *exchange) answerHead(o *headOut, in []byte, chunked bool) {
+func (x *exchange) answerHead(o *headOut, in []byte, chunked bool, coded encoding.Decision) {
+	varies := false
 	o.status(x.res.Status, x.res.Reason.In(in))
 	named := x.namedByConnection(&x.res, in)
 	for i := range x.res.Fields {
@@ -62,9 +68,13 @@ func (x *exchange) answerHead(o *headOut, in []byte, chunked bool) {
 		if f.ID.HopByHop() || f.ID == http1.XRequestID && x.plan.AnswerID || named && isNamed(&x.res, in, f) || rule.Drops(x.plan.Response, f.Name.In(in)) {
 			continue
 		}
-		o.copy(f, in)
+		varies = varies || f.ID == http1.Vary && encoding.NamesAcceptEncoding(f.Value.In(in))
+		if !x.codedField(o, f, in, coded) {
+			o.copy(f, in)
+		}
 	}
 	x.answerID(o)
+	x.codedFields(o, coded, varies)
 	o.edits(x.plan.Response)
 	if x.plan.SetCookie != nil {
 		o.field("Set-Cookie", x.plan.SetCookie)

@@ -17,7 +17,9 @@ func (x *exchange) requestHead(b []byte, framed bool) []byte {
 		if f.ID.HopByHop() || x.replaced(f.ID) || named && isNamed(&x.req, in, f) || rule.Drops(x.plan.Request, f.Name.In(in)) {
 			continue
 		}
-		o.copy(f, in)
+		if !x.strengthens(o, f, in) {
+			o.copy(f, in)
+		}
 	}
 	o.edits(x.plan.Request)
 	if x.plan.Host != nil {
@@ -28,6 +30,9 @@ func (x *exchange) requestHead(b []byte, framed bool) []byte {
 			host = []byte(x.choice.Seat.Member.Name())
 		}
 		o.field("Host", host)
+	}
+	if x.measured() {
+		o.length(x.kept.Size())
 	}
 	if !framed {
 		x.connectionUp(o, in)
@@ -42,7 +47,7 @@ func (x *exchange) requestHead(b []byte, framed bool) []byte {
 
 // connectionUp appends the fields that are about the connection to the member.
 func (x *exchange) connectionUp(o *headOut, in []byte) {
-	if x.hasBody() && x.req.Body.Kind != http1.Length {
+	if x.chunksUp(false) {
 		o.text("Transfer-Encoding", "chunked")
 	}
 	switch {

@@ -42,6 +42,7 @@ func reasonOf(err error) Reason {
 // answerOwn answers in lbd's own name.
 func (x *exchange) answerOwn(status int, why Reason) {
 	x.release()
+	x.dropKept()
 	x.last = x.last || !x.received()
 	planned := x.plan.Pool == nil && status == x.plan.Status // not a failure on the way
 	a := x.plan.File

@@ -14,8 +14,10 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/everup/everup/services/lbd/internal/encoding"
 	"github.com/everup/everup/services/lbd/internal/http1"
 	"github.com/everup/everup/services/lbd/internal/pool"
+	"github.com/everup/everup/services/lbd/internal/spool"
 	"github.com/everup/everup/shared/labtest"
 )
 
@@ -33,8 +35,9 @@ type site struct {
 	done    chan struct{} // told of each record
 	via     *Transport
 
-	pick    func(*pool.Ask) (pool.Choice, *pool.Ticket, pool.Outcome) // in place of round robin
-	cancels bool                                                      // what Cancel says
+	pick     func(*pool.Ask) (pool.Choice, *pool.Ticket, pool.Outcome) // in place of round robin
+	cancels  bool                                                      // what Cancel says
+	released chan struct{}                                             // told of each release
 }
 
 func (s *site) Decide(r *Request, p *Plan) {
@@ -111,6 +114,10 @@ func (s *site) Release(_ time.Time, _ pool.Seat, r pool.Result, reported bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.active--
+	select {
+	case s.released <- struct{}{}:
+	default:
+	}
 }
 
 func (s *site) result(r pool.Result) {
@@ -170,9 +177,10 @@ func startAdmitting(t testing.TB, s *site, o *Opening, header time.Duration, a A
 	t.Helper()
 	labtest.LeakCheck(t)
 	panics, told := new(atomic.Int64), new(begun)
+	encoders, spools := encoding.NewPool(64<<20), spool.New(t.TempDir(), spool.Limits{Memory: 64 << 20, Files: 64 << 20})
 	e, err := New(Options{
 		Panic: func(any) { panics.Add(1) }, Workers: 1, Clients: 1000, Limits: http1.DefaultLimits(), Header: header, Idle: 5 * time.Second,
-		Begun: told.add, Admission: a,
+		Begun: told.add, Admission: a, Encoders: encoders, Spools: spools,
 	}, s)
 	if err != nil {
 		t.Fatal(err)
@@ -193,6 +201,9 @@ func startAdmitting(t testing.TB, s *site, o *Opening, header time.Duration, a A
 		}
 		if n := len(e.workers[0].delayed); n != 0 || e.Waiting() != 0 {
 			t.Errorf("%d requests are left that wait, counted are %d", n, e.Waiting())
+		}
+		if c := spools.Counts(); encoders.Counts().Lent != 0 || c.Spools != 0 || c.Memory != 0 || c.Files != 0 {
+			t.Errorf("encoders %+v and spools %+v are left", encoders.Counts(), c)
 		}
 	})
 	return &rig{Engine: e, site: s, addr: addr, panics: panics, begun: told, listener: l}

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/everup/everup/services/lbd/internal/encoding"
 	"github.com/everup/everup/services/lbd/internal/files"
 	"github.com/everup/everup/services/lbd/internal/http1"
 	"github.com/everup/everup/services/lbd/internal/page"
@@ -76,7 +77,12 @@ type Plan struct {
 	AnswerID  bool        // tell the client the id, too
 	Trace     []byte      // traceparent in place of the request's; nil: see Inform
 
-	Via     *Transport    // how the member is spoken to; nil: plain HTTP/1.1
+	Via *Transport // how the member is spoken to; nil: plain HTTP/1.1
+
+	Compress       *encoding.Policy // of the answer; nil: its content is passed on as it comes
+	BufferRequest  *Buffering       // the request is to be here as a whole before a member is asked; nil: it is passed on as it comes
+	BufferResponse *Buffering       // the member's answer is taken as fast as it comes, whatever the client does; nil: as fast as the client takes it
+
 	Connect time.Duration // longest wait for a connection
 	Timeout time.Duration // until the answer's head over all tries, and longest silence of its content
 	PerTry  time.Duration // until the answer's head in one try; 0: none
@@ -148,6 +154,8 @@ const (
 	BadBody      Reason = "bad-body"
 	TooLarge     Reason = "body-too-large"
 	BadUpgrade   Reason = "bad-upgrade"
+	NoRoom       Reason = "no-room" // to gather the request
+	BadStore     Reason = "bad-store"
 	Stopped      Reason = "stopped"
 	FileError    Reason = "file-error"
 	Intercepted  Reason = "intercepted"

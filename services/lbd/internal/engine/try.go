@@ -1,9 +1,6 @@
 package engine
 
-import (
-	"github.com/everup/everup/services/lbd/internal/http1"
-	"github.com/everup/everup/services/lbd/internal/pool"
-)
+import "github.com/everup/everup/services/lbd/internal/pool"
 
 // failure is what a try has come to.
 type failure struct {
@@ -75,11 +72,7 @@ func (x *exchange) ask(fresh bool) {
 	}
 	x.m = m
 	x.toMember = x.requestHead(x.toMember[:0], m.framed())
-	x.body.r, x.body.w = 0, x.ready
-	x.up.begin(x.c, m, &x.body, x.req.Body, x.toMember, x.hasBody() && x.req.Body.Kind != http1.Length && !m.framed())
-	x.up.limit = x.plan.MaxBody
-	if err := x.up.prime(); err != nil {
-		x.badBody(err)
+	if !x.beginUp(m) {
 		return
 	}
 	x.heard, x.upBroken = false, false

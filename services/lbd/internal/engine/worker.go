@@ -15,6 +15,7 @@ type worker struct {
 	number    int
 	loop      *loop.Loop
 	buffers   buffers
+	pipes     pipes
 	spare     []*exchange
 	clients   map[*client]struct{}
 	hellos    map[*hello]struct{} // connections on which no request can come yet
@@ -45,7 +46,7 @@ func (w *worker) take(c front) *exchange {
 	if n := len(w.spare); n > 0 {
 		x, w.spare = w.spare[n-1], w.spare[:n-1]
 	} else {
-		x = &exchange{w: w}
+		x = &exchange{w: w, up: flow{w: w}, down: flow{w: w}}
 	}
 	x.c = c
 	w.buffers.get(&x.in, bufferLen)
@@ -89,6 +90,7 @@ func (w *worker) end() {
 	}
 	w.cut()
 	w.e.idle.close(w)
+	w.pipes.close()
 }
 
 // cut closes all clients.

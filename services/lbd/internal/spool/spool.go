@@ -71,14 +71,22 @@ func (s *Spool) recycle() {
 	s.first, s.inMem = s.end, s.end
 }
 
-// empty gives the file's bytes back to the disk. A file that cannot be emptied is written over.
+// empty gives the file's bytes back to the disk. A file that cannot be emptied is closed: it is not written over, for what was sent from it may
+// still be on its way in the kernel.
 func (s *Spool) empty() {
 	if s.file.Truncate(0) != nil {
 		s.store.counts.failed.Add(1)
-		return
+		s.closeFile()
 	}
-	s.store.files.Add(-s.size)
-	s.size = 0
+	s.unaccount(0)
+}
+
+func (s *Spool) closeFile() {
+	if s.file != nil {
+		s.file.Close() // what was in it is of no use any more
+		s.file = nil
+		s.store.counts.inFiles.Add(-1)
+	}
 }
 
 // room returns where bytes may be written in memory, nil if there is no place.
@@ -208,11 +216,8 @@ func (s *Spool) Rewind() {
 // Close gives everything back. The spool is not used again.
 func (s *Spool) Close() {
 	s.drop(len(s.pieces))
-	s.store.files.Add(-s.size)
-	if s.file != nil {
-		s.file.Close() // what was in it is of no use any more
-		s.store.counts.inFiles.Add(-1)
-	}
+	s.unaccount(0)
+	s.closeFile()
 	s.store.counts.spools.Add(-1)
 	*s = Spool{}
 }

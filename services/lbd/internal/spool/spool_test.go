@@ -202,6 +202,32 @@ func TestDiskFull(t *testing.T) {
 	}
 }
 
+// stuck is a file that cannot be emptied.
+type stuck struct{ file }
+
+func (stuck) Truncate(int64) error { return unix.EIO }
+
+// A file that cannot be emptied gives way to another.
+func TestStuckFile(t *testing.T) {
+	st := store(t, wide)
+	real := st.open
+	st.open = func() (file, error) {
+		f, err := real()
+		return stuck{f}, err
+	}
+	s := st.Open(0, 1<<20, false)
+	defer s.Close()
+	for round := range 3 {
+		write(t, s, some(round, 1000))
+		if got := drain(t, s); !bytes.Equal(got, some(round, 1000)) {
+			t.Error("other bytes")
+		}
+		if c := st.Counts(); c.Opened != int64(round+1) || c.InFiles != 0 || c.Files != 0 {
+			t.Errorf("%+v", c)
+		}
+	}
+}
+
 func TestNoDirectory(t *testing.T) {
 	st := New(filepath.Join(t.TempDir(), "none"), wide)
 	s := st.Open(PieceLen, 1<<20, false)
