@@ -43,6 +43,8 @@ func needsRestart(a, b *Config) string {
 		return "timeouts.header"
 	case a.Timeouts.Idle != b.Timeouts.Idle:
 		return "timeouts.idle"
+	case a.Buffers.Dir != b.Buffers.Dir:
+		return "buffers.dir"
 	}
 	return ""
 }
@@ -57,6 +59,10 @@ func (s *Service) apply(c *Config, vips func(vip.Config) error) error {
 		return err
 	}
 	checkers, err := newCheckers(c)
+	if err != nil {
+		return err
+	}
+	contents, err := newContents(c)
 	if err != nil {
 		return err
 	}
@@ -104,12 +110,14 @@ func (s *Service) apply(c *Config, vips func(vip.Config) error) error {
 	}
 	gone := s.configurePoolsLocked(c, checkers)
 	s.cfg = c
-	l := s.liveLocked(c, table, pages, keys)
+	l := s.liveLocked(c, table, pages, keys, contents)
 	l.guard = s.guards.configure(c, limits, s.counters.dos.limited)
 	s.site.live.Store(l)
 	goneListeners := s.swapListenersLocked(c, listeners, fresh)
 	s.mu.Unlock()
 	s.engine.SetLimit(c.Connections)
+	s.engine.SetTarpits(c.Tarpits)
+	s.setBuffers(c)
 	s.log.Use(logs)
 	s.engine.SetHandshakeRate(shakes)
 	closeAll(goneListeners)
@@ -171,7 +179,7 @@ func (s *Service) configurePoolsLocked(c *Config, checkers map[conf.Name]probe.C
 }
 
 // liveLocked is what requests from now on see.
-func (s *Service) liveLocked(c *Config, table *rule.Table, pages *pages, keys map[conf.Name]*affinity.Key) *live {
+func (s *Service) liveLocked(c *Config, table *rule.Table, pages *pages, keys map[conf.Name]*affinity.Key, contents map[string]*content) *live {
 	now := time.Now()
 	l := &live{
 		table: table, trusted: c.Proxies(), reasonHeader: c.ReasonHeader, acceptID: c.RequestID.Accept, answerID: c.RequestID.Answer,
@@ -188,7 +196,7 @@ func (s *Service) liveLocked(c *Config, table *rule.Table, pages *pages, keys ma
 		name := conf.Name(n)
 		f := &c.Pools[name].Forwarded
 		g := &group{
-			Pool: s.pools[name], traffic: s.counters.traffic.Pool(n),
+			Pool: s.pools[name], traffic: s.counters.traffic.Pool(n), content: contents[n],
 			key: keys[name], inform: f.Inform(), beginsTraces: f.Enabled && f.Trace == "make", sampled: f.Sampled,
 		}
 		if t := s.transportOf(name, c.Pools[name], backs[n]); t != nil {

@@ -68,6 +68,9 @@ func explainTable(a *explain.Answer) *cli.Table {
 			t.Row("", "", "", fmt.Sprintf("%s: %s %s %s", what, e.Op, e.Name, e.Value))
 		}
 	}
+	for _, s := range a.Content {
+		t.Row("", "", "", s)
+	}
 	edits("request", a.RequestHeaders)
 	edits("response", a.ResponseHeaders)
 	if a.SetCookie != "" {

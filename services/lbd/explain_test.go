@@ -38,6 +38,10 @@ func TestExplain(t *testing.T) {
 	f("explain-limits.txt", "../../deploy/examples/lbd-dos/lbd.yaml", 0, "--request", "POST http://www.example.com/login", "--from", "203.0.113.5")
 	f("explain-none.txt", rewriting, 3, "--request", "https://other.example.com/")
 	f("explain-refused.txt", rewriting, 0, "--request", "https://www.example.com/../etc")
+	content := "../../deploy/examples/lbd-content/lbd.yaml"
+	f("explain-content.txt", content, 0, "--request", "http://www.example.com/news")
+	f("explain-plain.txt", content, 0, "--request", "http://www.example.com/account/x")
+	f("explain-upload.json", content, 0, "--request", "PUT http://www.example.com/upload/x", "-o", "json")
 	f("", rewriting, 0, "--request", "https://www.example.com/", "--header", "X: "+strings.Repeat("y", 3000)) // the environment counts
 	f("", rewriting, 2, "--request", "nonsense")
 	f("", rewriting, 2)

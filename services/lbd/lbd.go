@@ -22,11 +22,13 @@ import (
 	"github.com/everup/everup/services/lbd/internal/accesslog"
 	"github.com/everup/everup/services/lbd/internal/certs"
 	"github.com/everup/everup/services/lbd/internal/config"
+	"github.com/everup/everup/services/lbd/internal/encoding"
 	"github.com/everup/everup/services/lbd/internal/engine"
 	"github.com/everup/everup/services/lbd/internal/events"
 	"github.com/everup/everup/services/lbd/internal/files"
 	"github.com/everup/everup/services/lbd/internal/http1"
 	"github.com/everup/everup/services/lbd/internal/pool"
+	"github.com/everup/everup/services/lbd/internal/spool"
 	"github.com/everup/everup/shared/conf"
 	"github.com/everup/everup/shared/daemon"
 	"github.com/everup/everup/shared/fault"
@@ -58,6 +60,8 @@ type Service struct {
 	overrides *state.Overrides
 	log       *accesslog.Log
 	counters  *counters
+	encoders  *encoding.Pool
+	spools    *spool.Store
 	events    *events.Emitter
 	begun     *beginnings
 	vips      *vip.Manager
@@ -116,11 +120,15 @@ func New(c *Config, env *daemon.Env) (*Service, error) {
 	if s.begun, err = newBeginnings(env.Metrics, env.Log); err != nil {
 		return nil, err
 	}
+	if err := s.makeBuffers(c); err != nil {
+		return nil, err
+	}
 	if s.engine, err = engine.New(s.engineOptions(c), s.site); err != nil {
 		return nil, err
 	}
 	s.counters.register(env.Metrics, s)
 	s.registerCertificates(env.Metrics)
+	s.registerContent(env.Metrics)
 	s.checked = env.Health.Item("lbd.pools.unchecked", health.Options{
 		Title: "members were not checked yet", Gates: true, Pending: true,
 	})
@@ -141,7 +149,7 @@ func (s *Service) engineOptions(c *Config) engine.Options {
 	limits.Line = min(limits.Line, limits.Head)
 	return engine.Options{
 		Workers: runtime.GOMAXPROCS(0), Limits: limits, Header: c.Timeouts.Header.Std(), Idle: c.Timeouts.Idle.Std(), Clients: c.Connections,
-		Begun: s.begun.begun, Identify: identify,
+		Begun: s.begun.begun, Identify: identify, Encoders: s.encoders, Spools: s.spools,
 		Admission: admission{&s.site.live, s.guards.connections},
 		Panic: func(v any) {
 			s.env.Log.Error().Interface("panic", v).Bytes("stack", debug.Stack()).Msg("BUG: an exchange failed; its connection is closed")

@@ -70,6 +70,7 @@ func TestReadmeMetrics(t *testing.T) {
 	if _, err := newBeginnings(r, zerolog.Nop()); err != nil {
 		t.Fatal(err)
 	}
+	s.registerContent(r)
 	accesslog.New(accesslog.Env{Metrics: r, Health: health.NewRegistry()}).Close()
 	var code []string
 	for _, name := range r.Names() {

@@ -154,6 +154,7 @@ func (l *live) forward(g *group, v *rule.Verdict, p *engine.Plan) {
 	p.Connect, p.Timeout, p.PerTry = set.Connect, set.Timeout, set.PerTry
 	p.Retries, p.RetryOn, p.Wait, p.MaxBody = set.Retries, set.RetryOn, set.Wait, set.MaxBody
 	p.Target, p.Host, p.Request = v.Target, v.Host, v.Request
+	g.content.plan(p, v.Plain)
 }
 
 // bind says what of the request its member is chosen by.
@@ -209,6 +210,7 @@ func (s *site) Retried(pool string, why engine.Reason) { s.told(pool, string(why
 type group struct {
 	*pool.Pool
 	traffic      *traffic.Pool
+	content      *content
 	inform       engine.Inform
 	beginsTraces bool               // for requests that have none
 	sampled      int                // of them, per cent

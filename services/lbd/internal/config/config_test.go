@@ -74,7 +74,7 @@ func TestRouteErrors(t *testing.T) {
 	}
 	f("- {host: a.test, path: [/a, /b], pool: web}\n- {path: /, strip_prefix: true, pool: web}\n")
 	f("- {host: a.test}\n",
-		"f:3:3: routes[0]: does nothing (give pool, files, redirect, answer, deny, drop or split; or tag, headers, hsts, limit or tarpit for the rules behind it)")
+		"f:3:3: routes[0]: does nothing (give pool, files, redirect, answer, deny, drop or split; or tag, headers, hsts, compress, limit or tarpit for the rules behind it)")
 	f("- {path: [/a, ~ (], pool: web}\n",
 		"f:3:15: routes[0].path[1]: \"(\" is no regular expression: missing closing ): `(` (as Go and RE2 have them: no look-around, no references back)")
 	f("- path: x\n  pool: web\n", `f:3:9: routes[0].path: "x" does not begin with /`)
@@ -125,6 +125,8 @@ func TestSimple(t *testing.T) {
 	f("from: 10.0.0.0/8, pool: web", false)
 	f("not: {path: /x}, pool: web", false)
 	f("hsts: {}, pool: web", false)
+	f("compress: false, pool: web", false)
+	f("compress: true, pool: web", true)
 	f("deny: true", false)
 	f("tag: x, pool: web", false)
 }

@@ -35,7 +35,9 @@ func (c *Config) Proxies() rule.Proxies { return prefixes(c.Trusted) }
 // Simple reports whether a route goes to a pool by names of hosts and beginnings of paths alone.
 func (t *Route) Simple() bool {
 	special := func(s string) bool { return strings.HasPrefix(s, "~") || strings.HasPrefix(s, "=") }
-	plain := Route{Name: t.Name, Match: Match{Host: t.Host, Path: t.Path}, Pool: t.Pool, Priority: t.Priority, StripPrefix: t.StripPrefix}
+	plain := Route{
+		Name: t.Name, Match: Match{Host: t.Host, Path: t.Path}, Pool: t.Pool, Priority: t.Priority, StripPrefix: t.StripPrefix, Compress: true,
+	}
 	return t.Pool != "" && reflect.DeepEqual(plain, *t) && !slices.ContainsFunc(t.Host, special) && !slices.ContainsFunc(t.Path, special)
 }
 
@@ -82,7 +84,7 @@ func (c *Config) rules() []rule.Rule {
 func (t *Route) rule() rule.Rule {
 	out := rule.Rule{
 		Name: t.Name, Match: t.Match.match(), Tags: texts(t.Tag), RequestHeaders: t.RequestHeaders.edits(), ResponseHeaders: t.ResponseHeaders.edits(),
-		HSTS: t.HSTS.value(), Pool: string(t.Pool), Strip: t.StripPrefix, Deny: t.Deny, Drop: t.Drop,
+		HSTS: t.HSTS.value(), Pool: string(t.Pool), Strip: t.StripPrefix, Plain: !t.Compress, Deny: t.Deny, Drop: t.Drop,
 		Limits: limitsOf(t.Limit), Tarpit: t.Tarpit.wait(),
 	}
 	for i := range t.Not {

@@ -3,6 +3,7 @@
 package explain
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"github.com/everup/everup/services/lbd/internal/config"
 	"github.com/everup/everup/services/lbd/internal/http1"
 	"github.com/everup/everup/services/lbd/internal/rule"
+	"github.com/everup/everup/shared/conf"
 	"github.com/everup/everup/shared/fault"
 )
 
@@ -45,6 +47,7 @@ type Answer struct {
 	Tags            []string    `json:"tags,omitempty"`
 	RequestHeaders  []Edit      `json:"request_headers,omitempty"`
 	ResponseHeaders []Edit      `json:"response_headers,omitempty"`
+	Content         []string    `json:"content,omitempty"` // what becomes of bodies
 	Steps           []rule.Step `json:"steps"`
 }
 
@@ -83,6 +86,9 @@ func Ask(c *config.Config, q *Question) (*Answer, error) {
 	var v rule.Verdict
 	steps := table.Explain(&req, &facts, &v)
 	a := answer(table, &facts, &v, steps)
+	if v.Kind == rule.Forward {
+		a.Content = content(c.Pools[conf.Name(v.Pool)], v.Plain)
+	}
 	if c.UnderMaintenance(&v, facts.Client) {
 		a.Maintenance = true
 		a.Outcome += "; under maintenance: 503"
@@ -183,6 +189,23 @@ func answer(t *rule.Table, f *rule.Facts, v *rule.Verdict, steps []rule.Step) *A
 		a.Steps = []rule.Step{}
 	}
 	return a
+}
+
+// content says what becomes of the bodies of a request that is forwarded and of its answer.
+func content(p *config.Pool, plain bool) (out []string) {
+	if b := p.BufferRequests; b != nil {
+		out = append(out, fmt.Sprintf("buffer the request, up to %v, %v of it in memory", b.Max, b.Memory))
+	}
+	switch c := p.Compress; {
+	case c != nil && plain:
+		out = append(out, "do not compress the answer, as a route says")
+	case c != nil:
+		out = append(out, fmt.Sprintf("compress the answer by %s (%s) from %v on, if its type and the client allow", strings.Join(c.Codings, ", "), c.Level, c.Min))
+	}
+	if b := p.BufferResponses; b != nil {
+		out = append(out, fmt.Sprintf("buffer the answer, up to %v, %v of it in memory", b.Max, b.Memory))
+	}
+	return out
 }
 
 func edits(list []rule.Edit) []Edit {

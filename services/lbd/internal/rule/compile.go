@@ -152,8 +152,8 @@ func (c *compiler) rule(r *Rule, out *compiled) {
 			out.tags |= 1 << n
 		}
 	}
-	if out.kind == None && len(r.Tags) == 0 && len(out.request) == 0 && len(out.response) == 0 && r.HSTS == "" && len(r.Limits) == 0 && r.Tarpit == 0 {
-		c.problem(nil, faultf("give pool, files, redirect, answer, deny, drop or split; or tag, headers, hsts, limit or tarpit for the rules behind it", "does nothing"))
+	if out.kind == None && len(r.Tags) == 0 && len(out.request) == 0 && len(out.response) == 0 && r.HSTS == "" && len(r.Limits) == 0 && r.Tarpit == 0 && !r.Plain {
+		c.problem(nil, faultf("give pool, files, redirect, answer, deny, drop or split; or tag, headers, hsts, compress, limit or tarpit for the rules behind it", "does nothing"))
 	}
 }
 

@@ -53,6 +53,7 @@ type Verdict struct {
 
 	Request  []Edit // Forward
 	Response []Edit // all
+	Plain    bool   // the answer is not compressed
 
 	Delay time.Duration // how long the request is to wait before anything else becomes of it
 	Limit int           // Limited, and Dropped by a limit: which of Table.Limits; else -1
@@ -135,6 +136,7 @@ func (t *Table) apply(r *compiled, i int, v *Verdict) bool {
 		v.x.capture(r)
 	}
 	v.s.tags |= r.tags
+	v.Plain = v.Plain || r.Rule.Plain
 	why := v.edit(&v.Request, r.request)
 	if why == OK {
 		why = v.edit(&v.Response, r.response)

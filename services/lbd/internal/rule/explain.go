@@ -73,6 +73,9 @@ func (t *Table) then(r *compiled, v *Verdict, done bool, limits []string) string
 	if r.Rule.Tarpit > 0 {
 		out = append(out, fmt.Sprintf("wait %v", r.Rule.Tarpit))
 	}
+	if r.Rule.Plain {
+		out = append(out, "do not compress")
+	}
 	if !done {
 		return strings.Join(append(out, "go on"), "; ")
 	}

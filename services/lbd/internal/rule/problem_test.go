@@ -18,7 +18,7 @@ func TestProblems(t *testing.T) {
 	path := func(p ...string) Match { return Match{Path: p} }
 	long := strings.Repeat("x", MaxPattern+1)
 	f("", Rule{Pool: "web"})
-	f("0: does nothing (give pool, files, redirect, answer, deny, drop or split; or tag, headers, hsts, limit or tarpit for the rules behind it)", Rule{})
+	f("0: does nothing (give pool, files, redirect, answer, deny, drop or split; or tag, headers, hsts, compress, limit or tarpit for the rules behind it)", Rule{})
 	f("0.deny: pool and deny exclude each other", Rule{Pool: "web", Deny: true})
 	f(`0.pool: unknown pool "wbe", known web next cache img`, Rule{Pool: "wbe"})
 	f(`1.name: "a" is the name of routes[0] already`, Rule{Name: "a", Match: path("/a"), Pool: "web"}, Rule{Name: "a", Pool: "web"})

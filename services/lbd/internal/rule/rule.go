@@ -28,6 +28,7 @@ type Rule struct {
 	HSTS            string   // value of Strict-Transport-Security, sent only over TLS
 	Limits          []Limit
 	Tarpit          time.Duration // how long requests wait, 0: they do not
+	Plain           bool          // the answer is not compressed
 
 	Pool     string // forward
 	Strip    bool   // take the path condition that matched off the path
