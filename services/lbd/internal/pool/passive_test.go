@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"strconv"
 	"testing"
 	"time"
 
@@ -372,4 +373,36 @@ func TestAFullPrimaryIsWaitedFor(t *testing.T) {
 	if s, _, o := c.Pick(t0, &Ask{}); o != Granted || s.Member.ID != "x" {
 		t.Errorf("outcome %d", o)
 	}
+}
+
+// Who waits for a member that leaves, or takes no sessions any more, waits for any from then on, at the place that was taken first.
+func TestWhoWaitsForAMemberThatGoes(t *testing.T) {
+	f := func(what string, change func(all []Spec) []Spec) {
+		t.Helper()
+		c := core(Rules{Queue: 9}, "a/1 b/1")
+		all := specs("a/1 b/1")
+		all[1].Tags = []Tag{{2}}
+		c.Set(t0, all)
+		one, _, _ := c.Pick(t0, &Ask{})
+		c.Pick(t0, &Ask{})
+		for i, tag := range []Tag{{}, {2}, {}, {2}} {
+			c.Pick(t0, &Ask{Waiter: waiterNamed("w" + strconv.Itoa(i)), Tag: tag, Tagged: tag != Tag{}})
+		}
+		c.Set(t0, change(all))
+		got := ""
+		for seat := one; seat.Member != nil; {
+			c.Release(t0, seat)
+			_, grants := c.Take()
+			seat = Seat{}
+			for _, g := range grants {
+				got += string(g.Waiter.(waiterNamed)) + g.Seat.Member.Name() + " "
+				seat = g.Seat
+			}
+		}
+		if got != "w0a w1a w2a w3a " || c.queue.n != 0 {
+			t.Errorf("%s: granted %s, %d wait", what, got, c.queue.n)
+		}
+	}
+	f("gone", func(all []Spec) []Spec { return all[:1] })
+	f("drained", func(all []Spec) []Spec { all[1].Drain = Drained; return all })
 }
