@@ -64,6 +64,12 @@
 // refused (413, 503), and the member of an answer waits for its client. What is stored in a file, and content of 256 KiB and more between two
 // plain sockets, does not come through memory of ours (sendfile, splice).
 //
+// # Where a cache belongs
+//
+// There is none yet. A look into it belongs between deciding and gathering: a request whose answer is stored becomes own, with content from the
+// store as it comes from files now; several that wait for one answer wait as those in a pool's queue do. Storing belongs to the answer's flow
+// before what compresses: what is kept is what the member said, and each client gets it in the coding that it takes.
+//
 // # Bounds
 //
 // Clients: SetLimit; further ones wait in the kernel's queue, those of a source that has its fill are reset (Admission). TLS handshakes under
