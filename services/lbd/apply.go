@@ -219,11 +219,6 @@ func (s *Service) liveLocked(c *Config, table *rule.Table, pages *pages, keys ma
 // compile makes the rules, and refuses what may be said and the daemon does not do yet: a rule that denies must not be without effect, nor
 // an address open without the TLS that was asked for.
 func compile(c *Config) (*rule.Table, error) {
-	for i := range c.Routes {
-		if what := unserved(&c.Routes[i]); what != "" {
-			return nil, fault.New(fault.Config, "lbd: routes[%d].%s: lbd explain knows it, the daemon does not yet", i, what)
-		}
-	}
 	for i := range c.Listen {
 		if what := unservedAt(&c.Listen[i]); what != "" {
 			return nil, fault.New(fault.Config, "lbd: listen[%d].%s: the daemon does not do it yet", i, what)
