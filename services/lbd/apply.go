@@ -248,17 +248,6 @@ func unservedBehind(p *config.Pool) string {
 	return ""
 }
 
-// unserved names what of a route the daemon does not do yet.
-func unserved(r *config.Route) string {
-	for _, m := range append([]config.Match{r.Match}, r.Not...) {
-		switch {
-		case len(m.DoS) > 0:
-			return "dos"
-		}
-	}
-	return ""
-}
-
 func closeAll(listeners []*listener) {
 	for _, l := range listeners {
 		l.Close()
