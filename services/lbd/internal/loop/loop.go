@@ -205,9 +205,13 @@ func (l *Loop) at(r Ref) *slot {
 	return s
 }
 
-// Hand gives a descriptor or timer to another handler, with its deadline.
+// Hand gives a descriptor or timer to another handler, with its deadline. What its handler does from then on within a call, as to panic, counts
+// as the other's.
 func (l *Loop) Hand(r Ref, h Handler) {
 	if s := l.at(r); s != nil {
+		if l.current == s.h {
+			l.current = h
+		}
 		s.h = h
 	}
 }
