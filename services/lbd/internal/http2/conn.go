@@ -38,7 +38,7 @@ const (
 	Head                     // a request, or an answer, interim ones too: Take it. End: it has no content
 	Refused                  // a request that is malformed, for Why: Take what there is of it, and answer it or reset it
 	Data                     // content: Data, good until Out is written to or more is read. End: that was all, trailers included
-	Reset                    // the stream was ended by the peer, or by us for its fault: Code and Reason. Release it
+	Reset                    // the stream was ended by the peer, or by us for its fault: Code and Reason. Release it. End: the peer had sent all before
 	Failed                   // the connection has ended, for Reason: all streams are lost. Send Out and close it
 )
 

@@ -151,7 +151,7 @@ func TestContinuationFlood(t *testing.T) {
 		for ; n < 1000 && !f.c.failed; n++ {
 			f.frame(FrameContinuation, 0, 1, make([]byte, size))
 		}
-		if f.c.reason != BlockFlood || n > maxBlockFrames+1 || cap(f.c.partial) > 1<<17 {
+		if f.c.reason != BlockFlood || n > maxBlockFrames+1 || cap(f.c.partial) > 1<<18 {
 			t.Errorf("pieces of %d: %s after %d, %d bytes kept", size, f.c.reason, n, cap(f.c.partial))
 		}
 	}

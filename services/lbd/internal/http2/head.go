@@ -49,7 +49,8 @@ func (c *Conn) continuation(h FrameHeader, p []byte) Event {
 
 // fragment takes a part of a header block.
 func (c *Conn) fragment(p []byte, last bool) Event {
-	if c.blockFrames++; c.blockFrames > maxBlockFrames || len(c.partial)+len(p) > c.o.Limits.Head {
+	// One that is too large for its use, but not out of all bounds, is decoded all the same: then a status can say so.
+	if c.blockFrames++; c.blockFrames > maxBlockFrames || len(c.partial)+len(p) > 2*c.o.Limits.Head {
 		c.flood(BlockFlood)
 		return Event{}
 	}

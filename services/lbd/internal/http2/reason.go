@@ -37,10 +37,11 @@ const (
 	EmptyFlood            // too many DATA frames without content
 	ControlFlood          // more control frames wait to be sent than we keep
 
-	reasons
+	// Reasons is how many there are.
+	Reasons = iota
 )
 
-var reasonNames = [reasons]string{
+var reasonNames = [Reasons]string{
 	"", "bad_preface", "bad_frame", "bad_frame_size", "bad_padding", "bad_setting", "bad_block", "bad_head", "bad_stream_id",
 	"closed_stream", "self_dependency", "window_overflow", "window_exceeded", "zero_increment", "length_mismatch", "bad_trailers",
 	"too_many_streams", "handler_reset", "peer_reset", "peer_gone", "rapid_reset", "stream_flood", "block_flood", "settings_flood",
@@ -49,11 +50,11 @@ var reasonNames = [reasons]string{
 
 // String returns the name as logs and metrics have it.
 func (r Reason) String() string {
-	if r < reasons {
+	if int(r) < Reasons {
 		return reasonNames[r]
 	}
 	return "reason_" + strconv.Itoa(int(r))
 }
 
 // Flood reports whether the reason is an abuse rather than a mistake.
-func (r Reason) Flood() bool { return r >= RapidReset && r < reasons }
+func (r Reason) Flood() bool { return r >= RapidReset && int(r) < Reasons }

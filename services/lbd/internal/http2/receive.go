@@ -235,8 +235,9 @@ func (c *Conn) rstStream(h FrameHeader, p []byte) Event {
 		c.flood(RapidReset)
 		return Event{}
 	}
+	ended := s.remoteEnd
 	c.close(s, false)
-	return Event{Kind: Reset, Stream: s, Code: ErrCode(binary.BigEndian.Uint32(p)), Reason: PeerReset}
+	return Event{Kind: Reset, Stream: s, End: ended, Code: ErrCode(binary.BigEndian.Uint32(p)), Reason: PeerReset}
 }
 
 func (c *Conn) windowUpdate(h FrameHeader, p []byte) Event {
