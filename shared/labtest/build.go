@@ -78,3 +78,46 @@ func binDir() (string, error) {
 	dir := filepath.Join(cache, "everup-labtest", fmt.Sprintf("%x", sum[:4]))
 	return dir, os.MkdirAll(dir, 0o755)
 }
+
+// Tool returns the path of a program that the module tools pins, built once for all tests. Where it cannot be built because its source
+// is not here and cannot be fetched, the test is skipped as by Needs.
+func Tool(t testing.TB, pkg string) string {
+	t.Helper()
+	builds.mu.Lock()
+	defer builds.mu.Unlock()
+	if p := builds.path[pkg]; p != "" {
+		return p
+	}
+	p, err := buildTool(pkg)
+	if err != nil {
+		if os.Getenv("EVERUP_NO_SKIP") == "1" {
+			t.Fatalf("SKIP-NEEDS: program %s (and EVERUP_NO_SKIP=1): %v", path.Base(pkg), err)
+		}
+		t.Skipf("SKIP-NEEDS: program %s: %v", path.Base(pkg), err)
+	}
+	if builds.path == nil {
+		builds.path = map[string]string{}
+	}
+	builds.path[pkg] = p
+	return p
+}
+
+func buildTool(pkg string) (string, error) {
+	root, err := exec.Command("go", "env", "GOWORK").Output()
+	if err != nil {
+		return "", err
+	}
+	dir, err := binDir()
+	if err != nil {
+		return "", err
+	}
+	target := filepath.Join(dir, path.Base(pkg))
+	fresh := fmt.Sprintf("%s.%d", target, os.Getpid())
+	cmd := exec.Command("go", "build", "-o", fresh, pkg)
+	cmd.Dir = filepath.Join(filepath.Dir(string(root)), "tools")
+	cmd.Env = append(os.Environ(), "GOWORK=off", "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("%w: %s", err, out)
+	}
+	return target, os.Rename(fresh, target)
+}
