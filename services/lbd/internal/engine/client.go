@@ -14,6 +14,7 @@ type client struct {
 	x      *exchange // nil: idle
 	origin origin
 
+	either    bool // HTTP/2 is spoken here, too, and no request has come
 	roused    bool // by bytes, since it was parked: the deadline stands until a request has come
 	lingering bool // our last answer is sent: what comes is thrown away until the end
 	lingered  int
@@ -66,11 +67,16 @@ func (c *client) readHead(x *exchange) bool {
 	for {
 		if !x.in.empty() {
 			done, why := x.req.ParseRequest(x.in.bytes(), lim)
+			if why == http1.BadVersion && c.either { // neither protocol: who knows what an answer would look like there
+				c.leave()
+				return false
+			}
 			if why != http1.OK {
 				x.malformed(why)
 				return true
 			}
 			if done {
+				c.either = false
 				x.decide()
 				return true
 			}

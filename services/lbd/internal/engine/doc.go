@@ -64,6 +64,13 @@
 // refused (413, 503), and the member of an answer waits for its client. What is stored in a file, and content of 256 KiB and more between two
 // plain sockets, does not come through memory of ours (sendfile, splice).
 //
+// # HTTP/2
+//
+// A connection of a client (h2conn) or to a member (h2up) has the core's state (package http2), and each of its streams an exchange's front (h2stream) or back
+// (h2call). What streams have to send in a turn of the loop is written at its end, in one call. A connection keeps no buffer while nothing is on its way, but
+// for a frame that has not come whole. Heads go in as http1.Head, judged by the same rules; content is kept for a stream up to its
+// window. Connections to members are one worker's, shared by its requests, as many at once as the member takes.
+//
 // # Where a cache belongs
 //
 // There is none yet. A look into it belongs between deciding and gathering: a request whose answer is stored becomes own, with content from the
@@ -72,7 +79,7 @@
 //
 // # Bounds
 //
-// Clients: SetLimit; further ones wait in the kernel's queue, those of a source that has its fill are reset (Admission). TLS handshakes under
+// Streams of a client: 100 at once; content of a stream that was not used yet: 64 KiB. Clients: SetLimit; further ones wait in the kernel's queue, those of a source that has its fill are reset (Admission). TLS handshakes under
 // way: Options.Handshakes a worker, then they are refused; those of one source: SetHandshakeRate, then its connections are closed before
 // anything is computed; 32768 sources are told apart, more share. What of TLS waits for a slow peer: 96 KiB a connection. Requests that wait as
 // their plan says: SetTarpits; they keep their head and nothing else. Heads: http1.Limits. Buffers: two of 16 KiB or 64 KiB an exchange,

@@ -5,12 +5,14 @@ import (
 	"context"
 	"crypto/tls"
 	"hash/maphash"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/everup/everup/services/lbd/internal/encoding"
 	"github.com/everup/everup/services/lbd/internal/http1"
+	"github.com/everup/everup/services/lbd/internal/http2"
 	"github.com/everup/everup/services/lbd/internal/loop"
 	"github.com/everup/everup/services/lbd/internal/spool"
 	"github.com/everup/everup/services/lbd/internal/tlsconn"
@@ -29,6 +31,9 @@ type Options struct {
 	Begun func(*Begun)
 	// Identify makes of a client's TLS what requests are to know of it, once for a connection. nil: nothing.
 	Identify func(*tls.ConnectionState) any
+	// Broken is told of each connection of HTTP/2 that was ended because its client broke the rules, or did what serves only to tire us out.
+	// nil: nobody is.
+	Broken func(peer netip.AddrPort, why http2.Reason)
 	// Admission bounds the connections of each source. nil: nothing does.
 	Admission Admission
 
@@ -76,7 +81,7 @@ func New(o Options, site Site) (*Engine, error) {
 			l.Panicked = e.panicked
 		}
 		e.workers = append(e.workers, &worker{
-			e: e, number: i, loop: l, began: time.Now(), clients: map[*client]struct{}{}, hellos: map[*hello]struct{}{},
+			e: e, number: i, loop: l, began: time.Now(), clients: map[*client]struct{}{}, hellos: map[*hello]struct{}{}, h2: newH2(o.Limits),
 			tls: tlsconn.NewEnv(cmp.Or(o.Handshakes, 1000)), delayed: map[*exchange]struct{}{},
 		})
 	}
@@ -91,6 +96,18 @@ func (e *Engine) panicked(h loop.Handler, v any) {
 		c.fail()
 	case *hello:
 		c.close()
+	case *h2conn:
+		c.fail()
+	case *h2up:
+		c.fail()
+	case *h2call:
+		if c.u != nil {
+			c.u.fail()
+		}
+	case *h2stream:
+		if c.c != nil {
+			c.c.fail()
+		}
 	case *member:
 		if c.x != nil && c.x.c != nil {
 			c.x.c.fail()

@@ -133,7 +133,7 @@ func (x *exchange) arrived(b []byte) {
 	x.w.e.counts.requests.Add(1)
 	from := x.c.from()
 	x.rec = Record{
-		Request: Request{Head: &x.req, Bytes: b, Peer: from.peer, TLS: from.tls, Known: from.known, Worker: x.w.number}, Start: x.w.now(),
+		Request: Request{Head: &x.req, Bytes: b, Peer: from.peer, TLS: from.tls, Known: from.known, HTTP2: x.c.framed(), Worker: x.w.number}, Start: x.w.now(),
 		Timing: Timing{Handshake: from.handshake, Read: x.start - x.began},
 	}
 	from.handshake = 0

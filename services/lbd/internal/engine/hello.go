@@ -50,7 +50,7 @@ func (w *worker) accepted(fd int, peer netip.AddrPort, o *Opening) {
 		return
 	}
 	w.e.counts.accepted.Add(1)
-	if !h.header && o.TLS == nil {
+	if !h.header && o.TLS == nil && !o.HTTP2 {
 		h.serve()
 		return
 	}
@@ -74,12 +74,26 @@ func (h *hello) Ready(ev loop.Events) {
 	if h.o.TLS != nil && !h.secured() {
 		return
 	}
+	h2, known := h.speaksH2()
+	if !known {
+		return
+	}
 	delete(h.w.hellos, h)
+	if h2 {
+		h.serveH2()
+		return
+	}
 	h.serve().rouse()
 }
 
 // Expired takes the deadline's passing.
-func (h *hello) Expired() { h.fail(FaultLate, nil) }
+func (h *hello) Expired() {
+	if !h.header && h.o.TLS == nil {
+		h.close() // nothing was asked
+		return
+	}
+	h.fail(FaultLate, nil)
+}
 
 // readHeader reads the PROXY header, and no byte behind it. False if it has not come, or the connection has ended.
 func (h *hello) readHeader() bool {
@@ -90,7 +104,7 @@ func (h *hello) readHeader() bool {
 	h.w.buffers.get(&b, bufferLen)
 	defer h.w.buffers.put(&b)
 	p := b.b[:proxyproto.MaxLen]
-	n, err := h.peek(p)
+	n, err := h.peek(p, complete)
 	if err == errAgain {
 		return false
 	}
@@ -122,8 +136,8 @@ func (h *hello) readHeader() bool {
 	return true
 }
 
-// peek reads into p what comes next, and leaves it there. io.EOF at the end, also where it cuts a header.
-func (h *hello) peek(p []byte) (int, error) {
+// peek reads into p what comes next, and leaves it there. io.EOF at the end, also where that comes before it is enough.
+func (h *hello) peek(p []byte, enough func([]byte) bool) (int, error) {
 	for {
 		n, _, err := unix.Recvfrom(h.fd, p, unix.MSG_PEEK|unix.MSG_DONTWAIT)
 		switch {
@@ -134,7 +148,7 @@ func (h *hello) peek(p []byte) (int, error) {
 			return 0, errAgain
 		case err != nil:
 			return 0, os.NewSyscallError("recv", err)
-		case n == 0 || h.hangup && n < len(p) && !complete(p[:n]):
+		case n == 0 || h.hangup && n < len(p) && !enough(p[:n]):
 			return 0, io.EOF
 		}
 		return n, nil
@@ -183,15 +197,22 @@ func (h *hello) secured() bool {
 
 // serve makes it a client, of which the first request is awaited.
 func (h *hello) serve() *client {
-	c := &client{w: h.w, sock: h.sock, origin: h.origin}
-	if c.tls != nil {
-		c.tls.Move((*wire)(&c.sock), h.w.tls)
-	}
-	h.sock = sock{fd: -1}
-	c.w.loop.Hand(c.ref, c)
+	c := &client{w: h.w, origin: h.origin, either: h.o.HTTP2 && h.tls == nil}
+	c.sock = h.hand((*wire)(&c.sock), c)
 	c.w.clients[c] = struct{}{}
 	c.w.loop.SetDeadline(c.ref, c.w.loop.Now()+c.w.e.o.Header)
 	return c
+}
+
+// hand gives the socket away: to who is called for it from now on, and to the wire that TLS's records travel on.
+func (h *hello) hand(to *wire, who loop.Handler) sock {
+	s := h.sock
+	if s.tls != nil {
+		s.tls.Move(to, h.w.tls)
+	}
+	h.sock = sock{fd: -1}
+	h.w.loop.Hand(s.ref, who)
+	return s
 }
 
 // fail ends the connection and says why.

@@ -36,6 +36,9 @@ func (x *exchange) beginAnswer() {
 	chunked := unknown && !framed && x.req.Version == http1.HTTP11
 	x.last = x.last || unknown && !framed && !chunked
 	x.answered(x.res.Get(in, http1.ContentType))
+	if framed {
+		x.toClient = x.toClient[:0] // a block that was not taken stands for itself
+	}
 	o := headOut{b: x.toClient, framed: framed}
 	x.answerHead(&o, in, chunked, coded)
 	x.toClient = o.b
@@ -46,6 +49,9 @@ func (x *exchange) beginAnswer() {
 	}
 	if framing.Length > largeFrom {
 		x.w.buffers.enlarge(&x.out)
+	}
+	if x.m.framed() && framing.Kind == http1.Length {
+		framing = http1.Framing{Kind: http1.UntilClose} // with the stream, and its trailers: it has that length, or breaks
 	}
 	x.down.begin(x.m, x.c, &x.out, framing, x.toClient, chunked)
 	x.down.coder, x.down.may = coder, absorbs
@@ -102,7 +108,7 @@ func (x *exchange) connection(o *headOut) {
 
 // interim passes an answer of 1xx on, and waits for the next (RFC 9110 section 15.2). 100 goes only to who asked for it.
 func (x *exchange) interim(in []byte) {
-	if x.req.Version == http1.HTTP11 && (x.res.Status != 100 || x.req.Continue) && len(x.toClient) < maxInterim {
+	if x.req.Version == http1.HTTP11 && (x.res.Status != 100 || x.req.Continue) && len(x.toClient) < maxInterim && !(x.c.framed() && len(x.toClient) > 0) {
 		o := headOut{b: x.toClient, framed: x.c.framed()}
 		o.status(x.res.Status, x.res.Reason.In(in))
 		for i := range x.res.Fields {

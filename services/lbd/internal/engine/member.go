@@ -146,6 +146,10 @@ func (w *worker) reach(x *exchange, fresh bool) (back, error) {
 	if key.via != nil && key.via.TLS != nil {
 		key.host = hostOf(x.choice.Seat.Member.Name())
 	}
+	if key.via != nil && key.via.HTTP2 {
+		// A connection that many share is not made anew because a request may not be sent twice: the member says what it has not looked at.
+		return w.reachH2(x, key, fresh && idempotent(x.req.Method.In(x.head())))
+	}
 	if !fresh && !key.via.once() {
 		if m := w.e.idle.take(w, key); m != nil {
 			m.used = true

@@ -14,6 +14,7 @@ type Opening struct {
 	TLS     *tls.Config // nil: plain
 	Proxy   ProxyMode
 	Trusted []netip.Prefix // who may send the PROXY header
+	HTTP2   bool           // without TLS, who begins with the preface of HTTP/2 is served it; with TLS it is what ALPN has chosen that counts
 }
 
 // ProxyMode is what of the PROXY protocol is taken, of either version.

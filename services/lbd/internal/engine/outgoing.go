@@ -2,6 +2,7 @@ package engine
 
 import (
 	"github.com/everup/everup/services/lbd/internal/http1"
+	"github.com/everup/everup/services/lbd/internal/http2"
 	"github.com/everup/everup/services/lbd/internal/rule"
 )
 
@@ -10,11 +11,15 @@ import (
 func (x *exchange) requestHead(b []byte, framed bool) []byte {
 	in := x.head()
 	o := &headOut{b: b, framed: framed}
-	o.request(x.req.Method.In(in), x.targetFor(in))
+	if framed {
+		o.b = http2.AppendRequest(o.b, x.req.Method.In(in), x.schemeUp(), x.authorityOf(in), x.targetFor(in))
+	} else {
+		o.request(x.req.Method.In(in), x.targetFor(in))
+	}
 	named := x.namedByConnection(&x.req, in)
 	for i := range x.req.Fields {
 		f := &x.req.Fields[i]
-		if f.ID.HopByHop() || x.replaced(f.ID) || named && isNamed(&x.req, in, f) || rule.Drops(x.plan.Request, f.Name.In(in)) {
+		if f.ID.HopByHop() || framed && f.ID == http1.Host || x.replaced(f.ID) || named && isNamed(&x.req, in, f) || rule.Drops(x.plan.Request, f.Name.In(in)) {
 			continue
 		}
 		if !x.strengthens(o, f, in) {
@@ -22,7 +27,9 @@ func (x *exchange) requestHead(b []byte, framed bool) []byte {
 		}
 	}
 	o.edits(x.plan.Request)
-	if x.plan.Host != nil {
+	if framed {
+		// :authority says it
+	} else if x.plan.Host != nil {
 		o.field("Host", x.plan.Host)
 	} else if x.req.HostAt < 0 { // HTTP/1.0; what goes out is HTTP/1.1
 		host := x.req.Target.Host.In(in)
@@ -122,4 +129,12 @@ func isNamed(h *http1.Head, in []byte, f *http1.Field) bool {
 		}
 	}
 	return false
+}
+
+// schemeUp is the scheme that the member is asked by.
+func (x *exchange) schemeUp() []byte {
+	if x.plan.Via.TLS != nil {
+		return []byte("https")
+	}
+	return []byte("http")
 }

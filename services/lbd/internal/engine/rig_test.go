@@ -16,6 +16,7 @@ import (
 
 	"github.com/everup/everup/services/lbd/internal/encoding"
 	"github.com/everup/everup/services/lbd/internal/http1"
+	"github.com/everup/everup/services/lbd/internal/http2"
 	"github.com/everup/everup/services/lbd/internal/pool"
 	"github.com/everup/everup/services/lbd/internal/spool"
 	"github.com/everup/everup/shared/labtest"
@@ -138,6 +139,7 @@ type rig struct {
 	panics *atomic.Int64
 	client *tls.Config // nil: plain
 	begun  *begun
+	broken chan string // connections of HTTP/2 that were ended, and why
 
 	listener *Listener
 }
@@ -176,11 +178,17 @@ func startPatient(t testing.TB, s *site, o *Opening, header time.Duration) *rig 
 func startAdmitting(t testing.TB, s *site, o *Opening, header time.Duration, a Admission) *rig {
 	t.Helper()
 	labtest.LeakCheck(t)
-	panics, told := new(atomic.Int64), new(begun)
+	panics, told, broken := new(atomic.Int64), new(begun), make(chan string, 100)
 	encoders, spools := encoding.NewPool(64<<20), spool.New(t.TempDir(), spool.Limits{Memory: 64 << 20, Files: 64 << 20})
 	e, err := New(Options{
 		Panic: func(any) { panics.Add(1) }, Workers: 1, Clients: 1000, Limits: http1.DefaultLimits(), Header: header, Idle: 5 * time.Second,
 		Begun: told.add, Admission: a, Encoders: encoders, Spools: spools,
+		Broken: func(_ netip.AddrPort, why http2.Reason) {
+			select {
+			case broken <- why.String():
+			default:
+			}
+		},
 	}, s)
 	if err != nil {
 		t.Fatal(err)
@@ -206,7 +214,7 @@ func startAdmitting(t testing.TB, s *site, o *Opening, header time.Duration, a A
 			t.Errorf("encoders %+v and spools %+v are left", encoders.Counts(), c)
 		}
 	})
-	return &rig{Engine: e, site: s, addr: addr, panics: panics, begun: told, listener: l}
+	return &rig{Engine: e, site: s, addr: addr, panics: panics, begun: told, broken: broken, listener: l}
 }
 
 func listen(t testing.TB) (fd int, addr string) {

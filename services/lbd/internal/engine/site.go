@@ -27,6 +27,7 @@ type Site interface {
 type Request struct {
 	Head  *http1.Head
 	Bytes []byte // what Head's texts are places in
+	HTTP2 bool   // it came by HTTP/2; Head says 1.1
 	Peer  netip.AddrPort
 	TLS   *tls.ConnectionState // nil: plain
 	Known any                  // what Options.Identify made of TLS

@@ -71,7 +71,12 @@ func (m *member) prepare() error {
 		}
 	}
 	if via.TLS != nil {
-		m.tls = tlsconn.Client((*wire)(&m.sock), via.TLS(m.key.host), m.w.tls)
+		config := via.TLS(m.key.host)
+		if via.HTTP2 {
+			config = config.Clone()
+			config.NextProtos = []string{"h2"}
+		}
+		m.tls = tlsconn.Client((*wire)(&m.sock), config, m.w.tls)
 		m.securing = true
 	}
 	return nil

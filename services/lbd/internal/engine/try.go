@@ -91,6 +91,11 @@ func (x *exchange) ask(fresh bool) {
 // memberEnded judges a connection that broke before there was an answer.
 func (x *exchange) memberEnded(err error) {
 	again := x.repeatable()
+	blame := pool.Closed
+	unprocessed := err == errUnprocessed && x.up.reads == 0 // safe whatever the method
+	if unprocessed {
+		blame = pool.None
+	}
 	switch {
 	case x.heard:
 		x.failed(failure{502, BadAnswer, false, pool.Garbage})
@@ -99,7 +104,7 @@ func (x *exchange) memberEnded(err error) {
 		x.dropMember()
 		x.ask(true)
 	default:
-		x.failed(failure{502, ClosedEarly, again, pool.Closed})
+		x.failed(failure{502, ClosedEarly, again || unprocessed, blame})
 	}
 }
 

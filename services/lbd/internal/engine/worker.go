@@ -19,6 +19,7 @@ type worker struct {
 	spare     []*exchange
 	clients   map[*client]struct{}
 	hellos    map[*hello]struct{} // connections on which no request can come yet
+	h2        h2
 	tls       *tlsconn.Env
 	pace      pace
 	delayed   map[*exchange]struct{} // requests that wait as their plan says
@@ -69,12 +70,20 @@ func (w *worker) give(x *exchange) {
 func (w *worker) drain() {
 	w.closing = true
 	w.hurry()
+	for c := range w.h2.conns {
+		c.drain()
+	}
 }
 
 // closeIdle closes clients without a request.
 func (w *worker) closeIdle() {
 	for c := range w.clients {
 		if c.x == nil {
+			c.leave()
+		}
+	}
+	for c := range w.h2.conns {
+		if c.streams == nil {
 			c.leave()
 		}
 	}
@@ -89,6 +98,7 @@ func (w *worker) end() {
 		a.close()
 	}
 	w.cut()
+	w.closeUps()
 	w.e.idle.close(w)
 	w.pipes.close()
 }
@@ -101,6 +111,9 @@ func (w *worker) cut() {
 			continue
 		}
 		c.close()
+	}
+	for c := range w.h2.conns {
+		c.close(Stopped)
 	}
 	for h := range w.hellos {
 		h.close()
