@@ -54,7 +54,7 @@ func needsRestart(a, b *Config) string {
 func (s *Service) apply(c *Config, vips func(vip.Config) error) error {
 	s.reloadMu.Lock()
 	defer s.reloadMu.Unlock()
-	table, err := compile(c)
+	table, err := c.Table()
 	if err != nil {
 		return err
 	}
@@ -214,38 +214,6 @@ func (s *Service) liveLocked(c *Config, table *rule.Table, pages *pages, keys ma
 		l.own = append(l.own, liveRoute{tree, pages.routes[i], c.Routes[i].Intercept})
 	}
 	return l
-}
-
-// compile makes the rules, and refuses what may be said and the daemon does not do yet: a rule that denies must not be without effect, nor
-// an address open without the TLS that was asked for.
-func compile(c *Config) (*rule.Table, error) {
-	for i := range c.Listen {
-		if what := unservedAt(&c.Listen[i]); what != "" {
-			return nil, fault.New(fault.Config, "lbd: listen[%d].%s: the daemon does not do it yet", i, what)
-		}
-	}
-	for name, p := range c.Pools {
-		if what := unservedBehind(p); what != "" {
-			return nil, fault.New(fault.Config, "lbd: pools.%s.%s: the daemon does not do it yet", name, what)
-		}
-	}
-	return c.Table()
-}
-
-// unservedAt names what of a listener the daemon does not do yet.
-func unservedAt(l *config.Listener) string {
-	if l.HTTP2 {
-		return "http2"
-	}
-	return ""
-}
-
-// unservedBehind names what of a pool the daemon does not do yet.
-func unservedBehind(p *config.Pool) string {
-	if p.HTTP2 {
-		return "http2"
-	}
-	return ""
 }
 
 func closeAll(listeners []*listener) {

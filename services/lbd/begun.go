@@ -2,10 +2,12 @@ package lbd
 
 import (
 	"crypto/tls"
+	"net/netip"
 	"sync"
 	"time"
 
 	"github.com/everup/everup/services/lbd/internal/engine"
+	"github.com/everup/everup/services/lbd/internal/http2"
 	"github.com/everup/everup/shared/limit"
 	"github.com/everup/everup/shared/metric"
 	"github.com/rs/zerolog"
@@ -17,6 +19,7 @@ type beginnings struct {
 	handshakes *metric.CounterVec
 	failures   *metric.CounterVec
 	seconds    *metric.HistogramVec
+	broken     *metric.CounterVec
 
 	mu   sync.Mutex // guards what follows
 	rate limit.Rate // of lines about members
@@ -38,6 +41,8 @@ func newBeginnings(r *metric.Registry, log zerolog.Logger) (*beginnings, error) 
 		failures: r.CounterVec("connection_failures_total", "Connections that ended before a request could pass, by side and reason: TLS, the PROXY protocol.",
 			maxFaults, "side", "reason"),
 		seconds: r.HistogramVec("tls_handshake_seconds", "Time of a TLS handshake that went well, with its round trips.", metric.LatencyBuckets(), 2*2, "side", "resumed"),
+		broken: r.CounterVec("http2_failures_total", "Connections of HTTP/2 that were ended because the client broke the protocol's rules, or did what only costs us, by reason.",
+			http2.Reasons, "reason"),
 	}, nil
 }
 
@@ -61,6 +66,9 @@ func (b *beginnings) begun(e *engine.Begun) {
 	b.handshakes.With(side, versionName(e.TLS.Version), resumed).Inc()
 	b.seconds.With(side, resumed).Observe(e.Took.Seconds())
 }
+
+// broke counts a client's connection of HTTP/2 that was ended for its fault. It is called on the engine's threads.
+func (b *beginnings) broke(_ netip.AddrPort, why http2.Reason) { b.broken.With(why.String()).Inc() }
 
 // tell logs why a member could not be spoken to: what is wrong with a certificate is seen nowhere else. Of many lines a few are written.
 func (b *beginnings) tell(e *engine.Begun) {

@@ -149,7 +149,7 @@ func (s *Service) engineOptions(c *Config) engine.Options {
 	limits.Line = min(limits.Line, limits.Head)
 	return engine.Options{
 		Workers: runtime.GOMAXPROCS(0), Limits: limits, Header: c.Timeouts.Header.Std(), Idle: c.Timeouts.Idle.Std(), Clients: c.Connections,
-		Begun: s.begun.begun, Identify: identify, Encoders: s.encoders, Spools: s.spools,
+		Begun: s.begun.begun, Broken: s.begun.broke, Identify: identify, Encoders: s.encoders, Spools: s.spools,
 		Admission: admission{&s.site.live, s.guards.connections},
 		Panic: func(v any) {
 			s.env.Log.Error().Interface("panic", v).Bytes("stack", debug.Stack()).Msg("BUG: an exchange failed; its connection is closed")

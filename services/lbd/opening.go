@@ -18,7 +18,7 @@ func (s *Service) openingOf(c *Config, l *config.Listener) *engine.Opening {
 	modes := map[string]engine.ProxyMode{
 		config.ProxyOff: engine.ProxyOff, config.ProxyAccept: engine.ProxyAccept, config.ProxyRequire: engine.ProxyRequire,
 	}
-	o := &engine.Opening{Proxy: modes[l.Proxy.Mode], Trusted: c.ProxiesOf(l)}
+	o := &engine.Opening{Proxy: modes[l.Proxy.Mode], Trusted: c.ProxiesOf(l), HTTP2: l.HTTP2}
 	if l.TLS != "" {
 		o.TLS = s.certs.Front(string(l.TLS)).Config(l.HTTP2)
 	}
@@ -35,15 +35,15 @@ type transport struct {
 // serve on; nil where there is nothing special. secure is what c.Backs says of the pool, whose certificates are in force.
 func (s *Service) transportOf(name conf.Name, p *config.Pool, secure certs.BackOptions) *transport {
 	versions := map[string]int{config.ProxyOff: 0, config.ProxyV1: 1, config.ProxyV2: 2}
-	t := &transport{Transport: engine.Transport{Proxy: versions[p.Proxy], Fresh: !p.KeepAlive}, secure: secure}
+	t := &transport{Transport: engine.Transport{Proxy: versions[p.Proxy], Fresh: !p.KeepAlive, HTTP2: p.HTTP2}, secure: secure}
 	if p.TLS != nil {
 		t.TLS = namedBy(s.certs.Back(string(name)))
 	}
 	before := s.via[name]
 	switch {
-	case t.Proxy == 0 && !t.Fresh && t.TLS == nil:
+	case t.Proxy == 0 && !t.Fresh && !t.HTTP2 && t.TLS == nil:
 		return nil
-	case before != nil && before.Proxy == t.Proxy && before.Fresh == t.Fresh && (before.TLS == nil) == (t.TLS == nil) && before.secure == secure:
+	case before != nil && before.Proxy == t.Proxy && before.Fresh == t.Fresh && before.HTTP2 == t.HTTP2 && (before.TLS == nil) == (t.TLS == nil) && before.secure == secure:
 		return before
 	}
 	return t

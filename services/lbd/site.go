@@ -198,7 +198,10 @@ func (c *scratch) describe(rec *engine.Record) {
 	if rec.Head > 0 {
 		c.entry.Send = rec.Duration - rec.Head
 	}
-	if r.Head.Version == http1.HTTP10 {
+	switch {
+	case r.HTTP2:
+		c.entry.Proto = "HTTP/2.0"
+	case r.Head.Version == http1.HTTP10:
 		c.entry.Proto = "HTTP/1.0"
 	}
 }

@@ -139,11 +139,11 @@ func lbd(b *bench, dir string, at addresses) ([]string, error) {
 	path, err := config(dir, "lbd.yaml", fmt.Sprintf(`node: bench
 state: %[1]s/state
 admin: {socket: %[1]s/admin}
-listen: ["%[2]s"]
+listen: ["%[2]s", {addr: "%[4]s", http2: true}]
 connections: 8000
 routes: [{pool: web}]
 pools: {web: {members: [{addr: "%[3]s"}]}}
-`, dir, at.http, b.backend.Address))
+`, dir, at.http, b.backend.Address, at.h2c))
 	return []string{"run", "-c", path}, err
 }
 
