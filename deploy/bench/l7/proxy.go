@@ -139,11 +139,12 @@ func lbd(b *bench, dir string, at addresses) ([]string, error) {
 	path, err := config(dir, "lbd.yaml", fmt.Sprintf(`node: bench
 state: %[1]s/state
 admin: {socket: %[1]s/admin}
-listen: ["%[2]s", {addr: "%[4]s", http2: true}]
+listen: ["%[2]s", {addr: "%[4]s", http2: true}, {addr: "%[5]s", tls: web, http2: true}]
+tls: {web: {certificates: [{cert: %[6]s, key: %[7]s}]}}
 connections: 8000
 routes: [{pool: web}]
 pools: {web: {members: [{addr: "%[3]s"}]}}
-`, dir, at.http, b.backend.Address, at.h2c))
+`, dir, at.http, b.backend.Address, at.h2c, at.https, b.keys.cert, b.keys.key))
 	return []string{"run", "-c", path}, err
 }
 
