@@ -49,7 +49,7 @@ func words(expr, text string) (out []string) {
 
 // cells returns what stands in backquotes in the first column of a table.
 func cells(table string) []string {
-	return words("`([a-z_]+)`", strings.Join(words(`(?m)^\| ([^|]+) \|`, table), " "))
+	return words("`([a-z0-9_]+)`", strings.Join(words(`(?m)^\| ([^|]+) \|`, table), " "))
 }
 
 // same compares a list of the document with the code's.
