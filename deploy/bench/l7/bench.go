@@ -4,6 +4,8 @@
 // run, and medians and their ratio count, since machines are shared and noisy. CPU time per operation is read from the proxy's own CPU
 // clock, in nanoseconds: that the members and the load share a core bounds throughput, not that figure.
 //
+// All of them do the same: they tell members the client by X-Forwarded-For and nothing else, and write no log. They keep connections to members.
+//
 // Loads over HTTP/1.1 are wrk's, over HTTP/2 h2load's; TLS handshakes, idle connections and the open loop are made here. Whatever they ask
 // for they check: an operation that failed fails the bench.
 //

@@ -143,7 +143,7 @@ listen: ["%[2]s", {addr: "%[4]s", http2: true}, {addr: "%[5]s", tls: web, http2:
 tls: {web: {certificates: [{cert: %[6]s, key: %[7]s}]}}
 connections: 8000
 routes: [{pool: web}]
-pools: {web: {members: [{addr: "%[3]s"}]}}
+pools: {web: {forwarded: {fields: [for], request_id: false}, members: [{addr: "%[3]s"}]}}
 `, dir, at.http, b.backend.Address, at.h2c, at.https, b.keys.cert, b.keys.key))
 	return []string{"run", "-c", path}, err
 }
