@@ -21,7 +21,7 @@ type Head struct {
 	Body       Framing
 	Close      bool // Connection: close, or HTTP/1.0 without keep-alive
 	KeepAlive  bool // Connection: keep-alive
-	Upgrades   bool // Connection: upgrade, with a field Upgrade
+	Upgrades   bool // Connection: upgrade, with a field Upgrade that does not name HTTP/2
 	Continue   bool // Expect: 100-continue
 	TrailersOK bool // TE: trailers
 	HostAt     int  // index of the field Host, -1 if there is none
@@ -59,6 +59,7 @@ type scan struct {
 	length    int64
 	connected bool // Connection has named upgrade
 	upgrade   bool // there is a field Upgrade
+	h2c       bool // Upgrade names HTTP/2
 	expects   uint8
 }
 

@@ -23,6 +23,10 @@ func (h *Head) note(f *Field, v []byte) Refusal {
 		return h.noteConnection(v)
 	case Upgrade:
 		s.upgrade = true
+		Elements(v, func(e []byte) bool {
+			s.h2c = s.h2c || Equal(e, "h2c") || Equal(e, "h2")
+			return !s.h2c
+		})
 	case Expect:
 		if s.expects++; s.expects > 1 || !Equal(v, "100-continue") {
 			return BadExpect
@@ -141,7 +145,7 @@ func (h *Head) finish() Refusal {
 		return UnknownCoding
 	}
 	h.Close = h.Close || h.Version == HTTP10 && !h.KeepAlive
-	h.Upgrades = s.connected && s.upgrade && h.Version == HTTP11
+	h.Upgrades = s.connected && s.upgrade && !s.h2c && h.Version == HTTP11
 	h.Continue = h.Continue && h.Version == HTTP11
 	return OK
 }
