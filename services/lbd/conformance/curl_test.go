@@ -75,6 +75,31 @@ func curl(t *testing.T, stdin []byte, args ...string) string {
 	return kept.String()
 }
 
+// What the origin says of requests without content, and of those with all of video.
+const (
+	noContent  = "length 0, 0 bytes, sum 00000000"
+	withLength = "length 1048576, 1048576 bytes, sum c0f68319"
+	inChunks   = "chunked, 1048576 bytes, sum c0f68319"
+	expects    = "; Expect: 100-continue" // what curl says by itself in HTTP/1.1 where much is to come
+)
+
+// echo is what the origin says of a request.
+func echo(method, framing, scheme, host string) string {
+	return fmt.Sprintf("%s HTTP/1.1: %s; %s %s for 127.0.0.1", method, framing, scheme, host)
+}
+
+// asker returns a function that has curl, with video at its standard input, write what it got, then "|", the status, the version and
+// what more says.
+func asker(t *testing.T) func(want, more string, args ...string) {
+	return func(want, more string, args ...string) {
+		t.Helper()
+		args = append([]string{"-w", "|%{http_code} %{http_version}" + more}, args...)
+		if got := curl(t, video(), args...); got != want {
+			t.Errorf("curl %s\ngot:  %.500q\nwant: %.500q", strings.Join(args, " "), got, want)
+		}
+	}
+}
+
 // TestCurl has curl ask in the ways that it knows, and compares all that it shows.
 func TestCurl(t *testing.T) {
 	t.Parallel()
@@ -82,27 +107,12 @@ func TestCurl(t *testing.T) {
 	front := startFront(t, startOrigin(t))
 	big := write(t, filepath.Join(t.TempDir(), "upload"), string(video()))
 	plain, proxied := "http://"+front.plain, "http://"+front.proxied
-	f := func(want string, args ...string) {
-		t.Helper()
-		if got := curl(t, video(), args...); got != want {
-			t.Errorf("curl %s\ngot:  %.500q\nwant: %.500q", strings.Join(args, " "), got, want)
-		}
-	}
-	status := func(more string) []string { return []string{"-w", "|%{http_code} %{http_version}" + more} }
-	ask := func(want, more string, args ...string) {
-		t.Helper()
-		f(want, append(status(more), args...)...)
-	}
-	echo := func(method, framing, scheme, host string) string {
-		return fmt.Sprintf("%s HTTP/1.1: %s; %s %s for 127.0.0.1", method, framing, scheme, host)
-	}
-	const none, whole, chunked = "length 0, 0 bytes, sum 00000000", "length 1048576, 1048576 bytes, sum c0f68319", "chunked, 1048576 bytes, sum c0f68319"
-	const expects = "; Expect: 100-continue" // curl says so by itself where much is to come
+	ask := asker(t)
 
 	// Versions. A client that offers h2c by Upgrade is served in HTTP/1.1, and the member is told nothing of the offer.
-	ask(echo("GET", none, "http", front.plain)+"|200 1.1", "", "--http1.0", plain+"/echo")
-	ask(echo("GET", none, "http", front.plain)+"|200 1.1", "", "--http1.1", plain+"/echo")
-	ask(echo("GET", none, "http", front.plain)+"|200 1.1", "", "--http2", plain+"/echo")
+	ask(echo("GET", noContent, "http", front.plain)+"|200 1.1", "", "--http1.0", plain+"/echo")
+	ask(echo("GET", noContent, "http", front.plain)+"|200 1.1", "", "--http1.1", plain+"/echo")
+	ask(echo("GET", noContent, "http", front.plain)+"|200 1.1", "", "--http2", plain+"/echo")
 	ask("piece 0\npiece 1\npiece 2\n|200 1.1 ", " %header{transfer-encoding}", "--raw", "--http1.0", plain+"/stream")
 	ask("piece 0\npiece 1\npiece 2\n|200 1.1 chunked", " %header{transfer-encoding}", "--http1.1", plain+"/stream")
 	two := []string{plain + "/name", plain + "/name"}
@@ -115,26 +125,26 @@ func TestCurl(t *testing.T) {
 		answer := [2]string{"first\n", "second\n"}[i]
 		host := strings.TrimSuffix(strings.TrimPrefix(front.url(i, ""), "https://"), "/")
 		ask(answer+"|200 1.1 0", " %{ssl_verify_result}", append(front.resolve(i), front.url(i, "/name"))...)
-		ask(echo("GET", none, "https", host)+"|200 1.1", "", append(front.resolve(i), "--tls-max", "1.2", front.url(i, "/echo"))...)
-		ask(echo("PUT", whole, "https", host)+expects+"|200 1.1", "", append(front.resolve(i), "-T", big, front.url(i, "/echo"))...)
+		ask(echo("GET", noContent, "https", host)+"|200 1.1", "", append(front.resolve(i), "--tls-max", "1.2", front.url(i, "/echo"))...)
+		ask(echo("PUT", withLength, "https", host)+expects+"|200 1.1", "", append(front.resolve(i), "-T", big, front.url(i, "/echo"))...)
 		if got := curl(t, nil, "--resolve", front.resolve(i)[1], "--cacert", front.certs[1-i].CAFile, front.url(i, "/name")); !strings.Contains(got, "exit status 35") && !strings.Contains(got, "exit status 60") {
 			t.Errorf("%s with the authority of another name: %q", name, got)
 		}
 	}
 
 	// The PROXY protocol.
-	ask(echo("GET", none, "http", front.proxied)+"|200 1.1", "", "--haproxy-protocol", proxied+"/echo")
+	ask(echo("GET", noContent, "http", front.proxied)+"|200 1.1", "", "--haproxy-protocol", proxied+"/echo")
 	if got := curl(t, nil, proxied+"/echo"); !strings.Contains(got, "exit status 52") && !strings.Contains(got, "exit status 56") {
 		t.Errorf("without the header: %q", got)
 	}
 	ask("400 Bad Request\n|400 1.1", "", "--haproxy-protocol", plain+"/echo")
 
 	// Uploads, with and without a length, and those that are refused before they are sent.
-	ask(echo("PUT", whole, "http", front.plain)+expects+"|200 1.1 1048576", " %{size_upload}", "-T", big, plain+"/echo")
-	ask(echo("PUT", chunked, "http", front.plain)+expects+"|200 1.1", "", "-T", "-", plain+"/echo")
-	ask(echo("POST", chunked, "http", front.plain)+"|200 1.1", "", "-H", "Transfer-Encoding: chunked", "--data-binary", "@"+big, plain+"/echo")
+	ask(echo("PUT", withLength, "http", front.plain)+expects+"|200 1.1 1048576", " %{size_upload}", "-T", big, plain+"/echo")
+	ask(echo("PUT", inChunks, "http", front.plain)+expects+"|200 1.1", "", "-T", "-", plain+"/echo")
+	ask(echo("POST", inChunks, "http", front.plain)+"|200 1.1", "", "-H", "Transfer-Encoding: chunked", "--data-binary", "@"+big, plain+"/echo")
 	expect := []string{"-H", "Expect: 100-continue", "--expect100-timeout", "30"} // longer than curl may last here
-	ask(echo("PUT", whole, "http", front.plain)+expects+"|200 1.1 1048576", " %{size_upload}", append(expect, "-T", big, plain+"/echo")...)
+	ask(echo("PUT", withLength, "http", front.plain)+expects+"|200 1.1 1048576", " %{size_upload}", append(expect, "-T", big, plain+"/echo")...)
 	ask("too much\n|413 1.1 0", " %{size_upload}", append(expect, "-T", big, plain+"/refuse")...)
 
 	// Heads alone, and answers without content.
