@@ -27,7 +27,8 @@ type browsed struct {
 	Page       string         // protocol that the page itself came by
 	Protocols  map[string]int // requests for what belongs to it, by protocol
 	Loaded     []string       // what of it has worked
-	Packed     bool           // fewer bytes came for the compressed text than it has
+	Coding     string         // of a text that lbd compresses
+	Packed     bool           // fewer bytes came for it than it has
 	Text       int            // its length
 	Range      string         // answer to a request for a part
 	Seeked     bool           // the sound plays from far behind its beginning
@@ -140,13 +141,13 @@ func TestChromium(t *testing.T) {
 	certs := labtest.NewCerts(t, "shop.test")
 	plain, secure := labtest.FreeAddr(t), labtest.FreeAddr(t)
 	startProgram(t, plain, fmt.Sprintf("listen: [%q, {addr: %q, tls: web}]\ntls: {web: {certificates: [%s]}}\nroutes: [{pool: web}]\npools: {web: %s}\n",
-		plain, secure, certificate(certs), poolYAML("", b.addr)))
-	f := func(scheme, addr, protocol string) {
+		plain, secure, certificate(certs), poolYAML("compress: {},", b.addr)))
+	f := func(scheme, addr, protocol, coding string) {
 		t.Helper()
 		_, port, _ := net.SplitHostPort(addr)
 		got := b.browse(t, scheme+"://shop.test:"+port+"/", "--host-resolver-rules=MAP shop.test 127.0.0.1", "--ignore-certificate-errors-spki-list="+fingerprint(t, certs))
 		want := browsed{
-			Page: protocol, Protocols: map[string]int{protocol: 12}, Packed: true, Text: len(prose()), Range: "206 bytes 1000-1999/1048576 1000", Seeked: true,
+			Page: protocol, Protocols: map[string]int{protocol: 12}, Coding: coding, Packed: true, Text: len(prose()), Range: "206 bytes 1000-1999/1048576 1000", Seeked: true,
 			Loaded: []string{"script0", "script1", "script2", "style0", "style1", "style2", "image0", "image1", "image2"},
 			Echoed: []int{0, 125, 126, 65535, 65536}, Close: 4321, Clean: true, Complaints: []string{},
 		}
@@ -154,8 +155,8 @@ func TestChromium(t *testing.T) {
 			t.Errorf("%s (-want +got):\n%s", scheme, diff)
 		}
 	}
-	f("http", plain, "http/1.1")
-	f("https", secure, "http/1.1")
+	f("http", plain, "http/1.1", "gzip") // Chromium takes the others over TLS alone
+	f("https", secure, "http/1.1", "zstd")
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.ranges < 2 {
