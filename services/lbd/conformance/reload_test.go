@@ -147,8 +147,8 @@ func (k *keeper) close() {
 func (o *origin) named(name string) *origin {
 	o.mux.HandleFunc("/who", func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, name) })
 	o.mux.HandleFunc("/endless", func(w http.ResponseWriter, r *http.Request) {
-		for {
-			if _, err := w.Write(video()[:64<<10]); err != nil {
+		for piece := video()[:64<<10]; ; {
+			if _, err := w.Write(piece); err != nil {
 				return
 			}
 		}
