@@ -17,9 +17,10 @@ import (
 
 // crowd asks for /echo at a steady rate by clients that keep their connections, until it is stopped, and keeps what failed.
 type crowd struct {
-	addr string
-	stop chan struct{}
-	wg   sync.WaitGroup
+	addr  string
+	begun time.Time
+	stop  chan struct{}
+	wg    sync.WaitGroup
 
 	answered atomic.Int64
 	mu       sync.Mutex
@@ -29,7 +30,7 @@ type crowd struct {
 
 // startCrowd asks so many times in a second, by so many clients.
 func startCrowd(t *testing.T, addr, path string, clients, rate int) *crowd {
-	c := &crowd{addr: addr, stop: make(chan struct{}), by: map[string]int{}}
+	c := &crowd{addr: addr, begun: time.Now(), stop: make(chan struct{}), by: map[string]int{}}
 	every := time.Second * time.Duration(clients) / time.Duration(rate)
 	for range clients {
 		c.wg.Go(func() { c.client(path, every) })
@@ -95,7 +96,8 @@ func (c *crowd) end() {
 func (c *crowd) judge(t *testing.T) {
 	t.Helper()
 	c.end()
-	t.Logf("%d requests, %d failed; by answer: %v", c.answered.Load(), len(c.failed), c.by)
+	n := c.answered.Load()
+	t.Logf("%d requests, %.0f a second, %d failed; by answer: %v", n, float64(n)/time.Since(c.begun).Seconds(), len(c.failed), c.by)
 	for i, err := range c.failed {
 		if i == 10 {
 			break
