@@ -133,15 +133,15 @@ func fingerprint(t *testing.T, c *labtest.Certs) string {
 	return base64.StdEncoding.EncodeToString(sum[:])
 }
 
-// TestChromium loads a page with all that belongs to it in a browser, plain and over TLS.
+// TestChromium loads a page with all that belongs to it in a browser: plain, over TLS, and in HTTP/2.
 func TestChromium(t *testing.T) {
 	t.Parallel()
 	labtest.Needs(t, "chromium")
 	b := startBrowserOrigin(t)
 	certs := labtest.NewCerts(t, "shop.test")
-	plain, secure := labtest.FreeAddr(t), labtest.FreeAddr(t)
-	startProgram(t, plain, fmt.Sprintf("listen: [%q, {addr: %q, tls: web}]\ntls: {web: {certificates: [%s]}}\nroutes: [{pool: web}]\npools: {web: %s}\n",
-		plain, secure, certificate(certs), poolYAML("compress: {},", b.addr)))
+	plain, secure, multiplexed := labtest.FreeAddr(t), labtest.FreeAddr(t), labtest.FreeAddr(t)
+	startProgram(t, plain, fmt.Sprintf("listen: [%q, {addr: %q, tls: web}, {addr: %q, tls: web, http2: true}]\ntls: {web: {certificates: [%s]}}\nroutes: [{pool: web}]\npools: {web: %s}\n",
+		plain, secure, multiplexed, certificate(certs), poolYAML("compress: {},", b.addr)))
 	f := func(scheme, addr, protocol, coding string) {
 		t.Helper()
 		_, port, _ := net.SplitHostPort(addr)
@@ -157,9 +157,10 @@ func TestChromium(t *testing.T) {
 	}
 	f("http", plain, "http/1.1", "gzip") // Chromium takes the others over TLS alone
 	f("https", secure, "http/1.1", "zstd")
+	f("https", multiplexed, "h2", "zstd")
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.ranges < 2 {
+	if b.ranges < 3 {
 		t.Errorf("%d requests for parts of the sound", b.ranges)
 	}
 }
