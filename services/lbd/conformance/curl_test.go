@@ -88,9 +88,11 @@ func echo(method, framing, scheme, host string) string {
 	return fmt.Sprintf("%s HTTP/1.1: %s; %s %s for 127.0.0.1", method, framing, scheme, host)
 }
 
-// asker returns a function that has curl, with video at its standard input, write what it got, then "|", the status, the version and
-// what more says.
-func asker(t *testing.T) func(want, more string, args ...string) {
+// question has curl, with video at its standard input, write what it got, then "|", the status, the version and what more says; that
+// is to be what is wanted.
+type question func(want, more string, args ...string)
+
+func asker(t *testing.T) question {
 	return func(want, more string, args ...string) {
 		t.Helper()
 		args = append([]string{"-w", "|%{http_code} %{http_version}" + more}, args...)
@@ -104,49 +106,46 @@ func asker(t *testing.T) func(want, more string, args ...string) {
 func TestCurl(t *testing.T) {
 	t.Parallel()
 	labtest.Needs(t, "curl")
-	front := startFront(t, startOrigin(t))
+	f := startFront(t, startOrigin(t))
 	big := write(t, filepath.Join(t.TempDir(), "upload"), string(video()))
-	plain, proxied := "http://"+front.plain, "http://"+front.proxied
 	ask := asker(t)
+	f.versions(ask)
+	f.uploads(ask, big)
+	f.answers(ask)
+	f.ranges(ask)
+	f.overTLS(t, ask, big)
+	f.behindProxy(t, ask)
+}
 
-	// Versions. A client that offers h2c by Upgrade is served in HTTP/1.1, and the member is told nothing of the offer.
-	ask(echo("GET", noContent, "http", front.plain)+"|200 1.1", "", "--http1.0", plain+"/echo")
-	ask(echo("GET", noContent, "http", front.plain)+"|200 1.1", "", "--http1.1", plain+"/echo")
-	ask(echo("GET", noContent, "http", front.plain)+"|200 1.1", "", "--http2", plain+"/echo")
+// versions: a client that offers HTTP/2 by Upgrade is served in HTTP/1.1, and the member is told nothing of the offer.
+func (f *front) versions(ask question) {
+	plain := "http://" + f.plain
+	ask(echo("GET", noContent, "http", f.plain)+"|200 1.1", "", "--http1.0", plain+"/echo")
+	ask(echo("GET", noContent, "http", f.plain)+"|200 1.1", "", "--http1.1", plain+"/echo")
+	ask(echo("GET", noContent, "http", f.plain)+"|200 1.1", "", "--http2", plain+"/echo")
 	ask("piece 0\npiece 1\npiece 2\n|200 1.1 ", " %header{transfer-encoding}", "--raw", "--http1.0", plain+"/stream")
 	ask("piece 0\npiece 1\npiece 2\n|200 1.1 chunked", " %header{transfer-encoding}", "--http1.1", plain+"/stream")
 	two := []string{plain + "/name", plain + "/name"}
 	ask("first\n|200 1.1 1first\n|200 1.1 0", " %{num_connects}", two...)
 	ask("first\n|200 1.1 1first\n|200 1.1 1", " %{num_connects}", append(two, "-H", "Connection: close")...)
 	ask("first\n|200 1.1 1first\n|200 1.1 1", " %{num_connects}", append(two, "--http1.0")...)
+}
 
-	// TLS, and which certificate and route a name has.
-	for i, name := range names() {
-		answer := [2]string{"first\n", "second\n"}[i]
-		host := strings.TrimSuffix(strings.TrimPrefix(front.url(i, ""), "https://"), "/")
-		ask(answer+"|200 1.1 0", " %{ssl_verify_result}", append(front.resolve(i), front.url(i, "/name"))...)
-		ask(echo("GET", noContent, "https", host)+"|200 1.1", "", append(front.resolve(i), "--tls-max", "1.2", front.url(i, "/echo"))...)
-		ask(echo("PUT", withLength, "https", host)+expects+"|200 1.1", "", append(front.resolve(i), "-T", big, front.url(i, "/echo"))...)
-		if got := curl(t, nil, "--resolve", front.resolve(i)[1], "--cacert", front.certs[1-i].CAFile, front.url(i, "/name")); !strings.Contains(got, "exit status 35") && !strings.Contains(got, "exit status 60") {
-			t.Errorf("%s with the authority of another name: %q", name, got)
-		}
-	}
-
-	// The PROXY protocol.
-	ask(echo("GET", noContent, "http", front.proxied)+"|200 1.1", "", "--haproxy-protocol", proxied+"/echo")
-	if got := curl(t, nil, proxied+"/echo"); !strings.Contains(got, "exit status 52") && !strings.Contains(got, "exit status 56") {
-		t.Errorf("without the header: %q", got)
-	}
-	ask("400 Bad Request\n|400 1.1", "", "--haproxy-protocol", plain+"/echo")
-
-	// Uploads, with and without a length, and those that are refused before they are sent.
-	ask(echo("PUT", withLength, "http", front.plain)+expects+"|200 1.1 1048576", " %{size_upload}", "-T", big, plain+"/echo")
-	ask(echo("PUT", inChunks, "http", front.plain)+expects+"|200 1.1", "", "-T", "-", plain+"/echo")
-	ask(echo("POST", inChunks, "http", front.plain)+"|200 1.1", "", "-H", "Transfer-Encoding: chunked", "--data-binary", "@"+big, plain+"/echo")
+// uploads come with and without a length; some are refused before they are sent.
+func (f *front) uploads(ask question, big string) {
+	plain := "http://" + f.plain
+	ask(echo("PUT", withLength, "http", f.plain)+expects+"|200 1.1 1048576", " %{size_upload}", "-T", big, plain+"/echo")
+	ask(echo("PUT", inChunks, "http", f.plain)+expects+"|200 1.1", "", "-T", "-", plain+"/echo")
+	ask(echo("POST", inChunks, "http", f.plain)+"|200 1.1", "", "-H", "Transfer-Encoding: chunked", "--data-binary", "@"+big, plain+"/echo")
+	ask(echo("POST", withLength, "http", f.plain)+"|200 1.1", "", "--http2", "--data-binary", "@"+big, plain+"/echo")
 	expect := []string{"-H", "Expect: 100-continue", "--expect100-timeout", "30"} // longer than curl may last here
-	ask(echo("PUT", withLength, "http", front.plain)+expects+"|200 1.1 1048576", " %{size_upload}", append(expect, "-T", big, plain+"/echo")...)
+	ask(echo("PUT", withLength, "http", f.plain)+expects+"|200 1.1 1048576", " %{size_upload}", append(expect, "-T", big, plain+"/echo")...)
 	ask("too much\n|413 1.1 0", " %{size_upload}", append(expect, "-T", big, plain+"/refuse")...)
+}
 
+// answers of several kinds.
+func (f *front) answers(ask question) {
+	plain := "http://" + f.plain
 	// Heads alone, and answers without content.
 	ask("HTTP/1.1 200 OK\r\nContent-Length: 72890\r\nContent-Type: text/plain\r\nEtag: \"1\"\r\n\r\n|200 1.1 0", " %{size_download}", "-I", plain+"/text")
 	ask("|204 1.1", "", plain+"/empty")
@@ -157,8 +156,11 @@ func TestCurl(t *testing.T) {
 	// Trailers of answers.
 	ask("HTTP/1.1 200 OK\r\nTrailer: X-Sum, X-Count\r\nContent-Type: text/plain; charset=utf-8\r\nTransfer-Encoding: chunked\r\n\r\ncontent\n"+
 		"X-Count: 1\r\nX-Sum: abc\r\n|200 1.1", "", "-i", plain+"/trailers")
+}
 
-	// Ranges, of a member's content and of a file.
+// ranges are of a member's content, and of a file.
+func (f *front) ranges(ask question) {
+	plain := "http://" + f.plain
 	for _, url := range []string{plain + "/video", plain + "/files/video"} {
 		v := string(video())
 		length := " %header{content-range} %header{content-length}"
@@ -169,4 +171,30 @@ func TestCurl(t *testing.T) {
 		ask("|200 1.1  1048576", length, "-o", "/dev/null", url)
 	}
 	ask("|200 1.1 1048576", " %header{content-length}", "-r", "0-99", "-I", "-o", "/dev/null", plain+"/files/video") // ranges are of GET (RFC 9110, section 14.2)
+}
+
+// overTLS tells which certificate and which route a name has.
+func (f *front) overTLS(t *testing.T, ask question, big string) {
+	t.Helper()
+	for i, name := range names() {
+		answer := [2]string{"first\n", "second\n"}[i]
+		host := strings.TrimSuffix(strings.TrimPrefix(f.url(i, ""), "https://"), "/")
+		ask(answer+"|200 1.1 0", " %{ssl_verify_result}", append(f.resolve(i), f.url(i, "/name"))...)
+		ask(echo("GET", noContent, "https", host)+"|200 1.1", "", append(f.resolve(i), "--tls-max", "1.2", f.url(i, "/echo"))...)
+		ask(echo("PUT", withLength, "https", host)+expects+"|200 1.1", "", append(f.resolve(i), "-T", big, f.url(i, "/echo"))...)
+		if got := curl(t, nil, "--resolve", f.resolve(i)[1], "--cacert", f.certs[1-i].CAFile, f.url(i, "/name")); !strings.Contains(got, "exit status 35") && !strings.Contains(got, "exit status 60") {
+			t.Errorf("%s with the authority of another name: %q", name, got)
+		}
+	}
+}
+
+// behindProxy has curl say who it is by the PROXY protocol.
+func (f *front) behindProxy(t *testing.T, ask question) {
+	t.Helper()
+	plain, proxied := "http://"+f.plain, "http://"+f.proxied
+	ask(echo("GET", noContent, "http", f.proxied)+"|200 1.1", "", "--haproxy-protocol", proxied+"/echo")
+	if got := curl(t, nil, proxied+"/echo"); !strings.Contains(got, "exit status 52") && !strings.Contains(got, "exit status 56") {
+		t.Errorf("without the header: %q", got)
+	}
+	ask("400 Bad Request\n|400 1.1", "", "--haproxy-protocol", plain+"/echo")
 }
