@@ -7,7 +7,7 @@ DAEMONS    := lbd dnsd cached storaged logd
 BINARIES   := $(addprefix bin/,$(DAEMONS)) bin/everup bin/everup-demo
 export CGO_ENABLED ?= 0
 
-.PHONY: help build up test unit deps lint fuzz bench-fleet bench-cached bench-vip clean $(BINARIES)
+.PHONY: help build up test unit deps lint fuzz bench-fleet bench-cached bench-vip bench-l7 clean $(BINARIES)
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -47,6 +47,9 @@ bench-cached: bin/cached ## the figures of BARS "cached", beside memcached
 
 bench-vip: ## the figures of BARS "vip", beside keepalived
 	@deploy/scripts/bench-vip
+
+bench-l7: bin/lbd ## the figures of BARS "lbd" about layer 7, beside HAProxy and nginx
+	@deploy/scripts/bench-l7
 
 clean: ## remove what was built and the demo's state
 	rm -rf bin .everup dist
