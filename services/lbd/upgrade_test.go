@@ -2,6 +2,7 @@ package lbd
 
 import (
 	"bufio"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -30,15 +31,15 @@ type program struct {
 	cmd  *exec.Cmd // the first process
 }
 
-// startProgram runs lbd in front of a member until it serves; more is added to its configuration. It and its successors are killed with the
-// test.
-func startProgram(t *testing.T, node, member, more string) *program {
+// startProgram runs lbd in front of a member until it serves; how is what its listener says beside its address, and more is added to its
+// configuration. It and its successors are killed with the test.
+func startProgram(t *testing.T, node, member, how, more string) *program {
 	t.Helper()
 	p := &program{t: t, dir: t.TempDir(), addr: fmt.Sprintf("127.0.0.1:%d", labtest.FreePort(t))}
 	p.path = filepath.Join(p.dir, "lbd")
 	p.install(labtest.BuildBinary(t, "github.com/everup/everup/services/lbd/cmd/lbd"))
-	text := fmt.Sprintf("node: %[4]s\nstate: %[1]s/state\nadmin: {socket: %[1]s/sock}\nlisten: [%[2]q]\nroutes: [{pool: web}]\npools: {web: {members: [{addr: %[3]q}]}}\n",
-		p.dir, p.addr, member, node) + more
+	text := fmt.Sprintf("node: %[4]s\nstate: %[1]s/state\nadmin: {socket: %[1]s/sock}\nlisten: [{addr: %[2]q%[5]s}]\nroutes: [{pool: web}]\npools: {web: {members: [{addr: %[3]q}]}}\n",
+		p.dir, p.addr, member, node, how) + more
 	if err := os.WriteFile(p.file(), []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -167,8 +168,13 @@ type tunnel struct {
 	in *bufio.Reader
 }
 
-func openTunnel(addr string) (*tunnel, error) {
-	c, err := net.Dial("tcp", addr)
+// dial makes a connection to lbd.
+type dial func() (net.Conn, error)
+
+func plainly(addr string) dial { return func() (net.Conn, error) { return net.Dial("tcp", addr) } }
+
+func openTunnel(to dial) (*tunnel, error) {
+	c, err := to()
 	if err != nil {
 		return nil, err
 	}
@@ -203,7 +209,7 @@ type flood struct {
 	failed   []error
 }
 
-func startTraffic(addr string, connections int) *flood {
+func startTraffic(to dial, connections int) *flood {
 	l := &flood{stop: make(chan struct{})}
 	for range connections {
 		l.wg.Go(func() {
@@ -218,11 +224,8 @@ func startTraffic(addr string, connections int) *flood {
 				default:
 				}
 				var err error
-				if c, err = l.ask(addr, c); err != nil {
-					l.mu.Lock()
-					l.failed = append(l.failed, err)
-					l.mu.Unlock()
-				}
+				c, err = l.ask(to, c)
+				l.note(err)
 			}
 		})
 	}
@@ -230,9 +233,9 @@ func startTraffic(addr string, connections int) *flood {
 }
 
 // ask does one request; nobody tries it again. It returns the connection for the next one, nil if it ended.
-func (l *flood) ask(addr string, c *tunnel) (*tunnel, error) {
+func (l *flood) ask(to dial, c *tunnel) (*tunnel, error) {
 	if c == nil {
-		conn, err := net.Dial("tcp", addr)
+		conn, err := to()
 		if err != nil {
 			return nil, err
 		}
@@ -252,10 +255,18 @@ func (l *flood) ask(addr string, c *tunnel) (*tunnel, error) {
 		c.Close()
 		c = nil
 	}
+	return c, err
+}
+
+// note counts a request.
+func (l *flood) note(err error) {
 	if err == nil {
 		l.answered.Add(1)
+		return
 	}
-	return c, err
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.failed = append(l.failed, err)
 }
 
 // more waits for so many answers more.
@@ -284,17 +295,17 @@ func (l *flood) end(t *testing.T) {
 // the last of them.
 func TestUpgrade(t *testing.T) {
 	const tunnels = 500
-	p := startProgram(t, "n1", echoes(t), "")
+	p := startProgram(t, "n1", echoes(t), "", "")
 	var open []*tunnel
 	for range tunnels {
-		c, err := openTunnel(p.addr)
+		c, err := openTunnel(plainly(p.addr))
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer c.Close()
 		open = append(open, c)
 	}
-	l := startTraffic(p.addr, 8)
+	l := startTraffic(plainly(p.addr), 8)
 	l.more(t, 500)
 	out, err := p.lbd("upgrade")
 	if err != nil {
@@ -327,15 +338,91 @@ func TestUpgrade(t *testing.T) {
 	}
 }
 
+// TestUpgradeSecure is TestUpgrade over TLS, with clients that speak HTTP/2 among the others.
+func TestUpgradeSecure(t *testing.T) {
+	const tunnels = 50
+	certs := labtest.NewCerts(t)
+	p := startProgram(t, "n1", echoes(t), ", tls: web, http2: true", fmt.Sprintf("tls: {web: {certificates: [{cert: %q, key: %q}]}}\n", certs.CertFile, certs.KeyFile))
+	secure := func() (net.Conn, error) { return tls.Dial("tcp", p.addr, certs.Client()) }
+	var open []*tunnel
+	for range tunnels {
+		c, err := openTunnel(secure)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		open = append(open, c)
+	}
+	l, streams := startTraffic(secure, 4), startStreams(p.addr, certs.Client())
+	l.more(t, 100)
+	streams.more(t, 200)
+	if out, err := p.lbd("upgrade"); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+	l.more(t, 200)
+	streams.more(t, 400)
+	l.end(t)
+	streams.end(t)
+	for i, c := range open {
+		if err := c.echo(fmt.Sprint("after ", i)); err != nil {
+			t.Fatalf("upgraded connection %d: %v", i, err)
+		}
+		c.Close()
+	}
+	if err := p.cmd.Wait(); err != nil {
+		t.Errorf("the old process: %v", err)
+	}
+}
+
+// startStreams asks again and again by HTTP/2, eight requests at once on as many connections as the server wants.
+func startStreams(addr string, config *tls.Config) *flood {
+	l := &flood{stop: make(chan struct{})}
+	config = config.Clone()
+	config.NextProtos = nil // the transport names its own
+	tr := &http.Transport{TLSClientConfig: config, ForceAttemptHTTP2: true}
+	client := &http.Client{Transport: tr, Timeout: patience}
+	var asking sync.WaitGroup
+	for range 8 {
+		asking.Go(func() {
+			for {
+				select {
+				case <-l.stop:
+					return
+				default:
+					l.note(getByHTTP2(client, "https://"+addr+"/"))
+				}
+			}
+		})
+	}
+	l.wg.Go(func() {
+		asking.Wait()
+		tr.CloseIdleConnections()
+	})
+	return l
+}
+
+func getByHTTP2(client *http.Client, url string) error {
+	res, err := client.Get(url)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err == nil && (res.ProtoMajor != 2 || string(body) != "page") {
+		err = fmt.Errorf("%s: status %d: %q", res.Proto, res.StatusCode, body)
+	}
+	return err
+}
+
 // TestUpgradeThatFails: a program that refuses the configuration changes nothing; one that dies afterwards is replaced by the old one.
 func TestUpgradeThatFails(t *testing.T) {
-	p := startProgram(t, "n1", echoes(t), "")
-	c, err := openTunnel(p.addr)
+	p := startProgram(t, "n1", echoes(t), "", "")
+	c, err := openTunnel(plainly(p.addr))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	l := startTraffic(p.addr, 4)
+	l := startTraffic(plainly(p.addr), 4)
 	l.more(t, 100)
 
 	p.script("echo no such key >&2; exit 78")
@@ -369,13 +456,13 @@ func TestUpgradeInAFleet(t *testing.T) {
 	of := func(own string) string {
 		return fmt.Sprintf("cluster: {fleet: demo, listen: %q, join: [%q], secrets: ['0123456789abcdef0123']}\nbus: {listen: %q, routes: %q}\n", own, a, client, route)
 	}
-	one, two := startProgram(t, "n1", member, of(a)), startProgram(t, "n2", member, of(b))
+	one, two := startProgram(t, "n1", member, "", of(a)), startProgram(t, "n2", member, "", of(b))
 	for _, p := range []*program{one, two} {
 		labtest.Eventually(t, patience, "two members and the bus", func() error {
 			return p.inFleet()
 		})
 	}
-	c, err := openTunnel(one.addr)
+	c, err := openTunnel(plainly(one.addr))
 	if err != nil {
 		t.Fatal(err)
 	}
