@@ -81,6 +81,7 @@ func ask(addr string, creds credentials.TransportCredentials) error {
 		}},
 		{"cancel_after_begin", interop.DoCancelAfterBegin},
 		{"cancel_after_first_response", interop.DoCancelAfterFirstResponse},
+		{"timeout_on_sleeping_server", interop.DoTimeoutOnSleepingServer},
 	} {
 		k.run(ctx, c)
 		fmt.Println(k.name)

@@ -66,6 +66,7 @@ type exchange struct {
 	stalled   bool          // the member waits for the client
 	upBroken  bool          // the member does not take the request
 	last      bool          // the client's connection ends with the answer
+	canceled  bool          // the member gave the request up, and its client is to see just that
 	committed bool          // something of the answer is on its way to the client
 	typed     bool          // the answer's content type is told of
 	rec       Record
@@ -307,6 +308,9 @@ func (x *exchange) record() {
 
 // abort ends the exchange, and lets the client see that.
 func (x *exchange) abort(why Reason) {
+	if m, ok := x.m.(*h2call); ok && m.broken == errCanceled {
+		x.canceled = true
+	}
 	x.dropMember()
 	if x.phase > reading || x.plan.Drop {
 		x.rec.Reason = why

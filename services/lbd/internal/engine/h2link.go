@@ -202,7 +202,10 @@ type h2half struct {
 	block   []byte
 }
 
-var errReset = errors.New("the stream was reset")
+var (
+	errReset    = errors.New("the stream was reset")
+	errCanceled = errors.New("the stream is not wanted any more") // CANCEL: the peer gave up, and nothing is wrong with it
+)
 
 // drive lets the exchange go on.
 func (h *h2half) drive() {

@@ -134,7 +134,7 @@ func (h *h2stream) over(x *exchange, _ bool) {
 
 // cut resets the stream.
 func (h *h2stream) cut(x *exchange) {
-	if x.plan.Drop {
+	if x.plan.Drop || x.canceled {
 		h.code = http2.Cancel
 	}
 	h.c.prepare()

@@ -172,6 +172,8 @@ func (u *h2up) event(ev http2.Event) {
 			c.broken = errUnprocessed
 		case ev.Reason != http2.PeerReset:
 			c.broken = errMalformed
+		case ev.Code == http2.Cancel:
+			c.broken = errCanceled
 		default:
 			c.broken = errReset
 		}

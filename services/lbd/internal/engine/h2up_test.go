@@ -229,6 +229,11 @@ func TestH2MemberBreaks(t *testing.T) {
 				head(ok, false)
 				fr.WriteData(id, false, []byte("some"))
 				fr.WriteRSTStream(id, http2.ErrCodeInternal)
+			case "given up":
+				head(ok, false)
+				fr.WriteRSTStream(id, http2.ErrCodeCancel)
+			case "given up at once":
+				fr.WriteRSTStream(id, http2.ErrCodeCancel)
 			case "no status":
 				head([]byte{0x82}, true)
 			case "no block":
@@ -248,7 +253,11 @@ func TestH2MemberBreaks(t *testing.T) {
 	f := func(what string, want ...string) {
 		t.Helper()
 		path <- what
-		id := h.get("/")
+		method := "GET"
+		if what == "given up at once" { // else it would be asked for again
+			method = "POST"
+		}
+		id := h.request(true, ":method", method, ":scheme", "http", ":path", "/", ":authority", "a")
 		for i := range want {
 			want[i] = fmt.Sprintf(want[i], id)
 		}
@@ -257,6 +266,8 @@ func TestH2MemberBreaks(t *testing.T) {
 	f("fine", "head %d end :status=200")
 	f("cut", "head %d :status=200", `data %d "some"`, "reset %d INTERNAL_ERROR")
 	f("reset", "head %d :status=200", `data %d "some"`, "reset %d INTERNAL_ERROR")
+	f("given up", "head %d :status=200", "reset %d CANCEL")
+	f("given up at once", "reset %d CANCEL")
 	f("no status", "head %d :status=502…", "data %d end…")
 	f("no block", "head %d :status=502…", "data %d end…")
 	f("fine", "head %d end :status=200")

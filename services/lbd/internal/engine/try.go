@@ -97,6 +97,10 @@ func (x *exchange) memberEnded(err error) {
 		blame = pool.None
 	}
 	switch {
+	case err == errCanceled && x.c.framed() && !again:
+		// As gRPC's servers do when the request's deadline is over: an answer of ours would say something else.
+		x.rec.Status = 502
+		x.abort(ClosedEarly)
 	case x.heard:
 		x.failed(failure{502, BadAnswer, false, pool.Garbage})
 	case x.m.reused() && again:
