@@ -42,7 +42,7 @@ func products() []product {
 		link  = "github.com/vishvananda/netlink"
 	)
 	return []product{
-		{root + "services/lbd/cmd/lbd", 28, 32, []string{kv, raft, redis}},
+		{root + "services/lbd/cmd/lbd", 32, 32, []string{kv, raft, redis}},
 		// What dnsd's virtual addresses depend on may be any check that there is, of MySQL too.
 		{root + "services/dnsd/cmd/dnsd", 28, 32, []string{ebpf, quic, kv, raft, redis}},
 		// cached has five modules that the others do not have: redcon with tidwall's btree and match for RESP, xxh3 and cpuid for hashes.
