@@ -179,8 +179,8 @@ func (sh *shard) sound(h uint32) (units, net uint32) {
 	if room < minChunk {
 		return 0, 0
 	}
-	n, it := 0, sh.item(h)
-	switch shape := it.shape(); shape & kindMask {
+	n, shape := 0, sh.shape(h)
+	switch shape & kindMask {
 	case kindFree:
 		units = sh.chunk(h).size
 		if units < sh.least || units > left || *arena.Field[uint32](sh.a, h, int(units*sh.unit)-4) != units || shape&^before != kindFree {
@@ -188,6 +188,10 @@ func (sh *shard) sound(h uint32) (units, net uint32) {
 		}
 		return units, units
 	case kindItem:
+		if room < headerSize { // which the last chunk of the last page may not have behind it
+			return 0, 0
+		}
+		it := sh.item(h)
 		n = it.keyAt()
 		if room < n || shape&loose != 0 || it.is(arriving) || shape&isLong != 0 && sh.long(h).pins != 0 {
 			return 0, 0

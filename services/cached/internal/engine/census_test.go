@@ -92,3 +92,35 @@ func TestWarmRefusesWhatDoesNotFit(t *testing.T) {
 	f("weight", chunk, func(sh *shard) { sh.long(first(sh)).weight++ })
 	f("pinned", chunk, func(sh *shard) { sh.long(first(sh)).pins = 1 })
 }
+
+// TestSoundAtTheEnd: the last chunk of the last page may be smaller than an item's header, and nothing lies behind it.
+func TestSoundAtTheEnd(t *testing.T) {
+	o := small(t)
+	o.Shards = 1
+	s, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer crash(t, s) // what is written here is no store
+	sh := s.shards[0]
+	size, page := sh.a.Size(), uint64(sh.pool.bytes())
+	if err := sh.a.Open(size); err != nil {
+		t.Fatal(err)
+	}
+	if err := sh.a.Back(size-page, page); err != nil {
+		t.Fatal(err)
+	}
+	units := minChunk / sh.unit
+	h := uint32(size>>sh.a.Shift()) - units
+	for _, kind := range []uint8{kindItem, kindPiece} {
+		sh.setShape(h, kind)
+		if units, _ := sh.sound(h); units != 0 {
+			t.Errorf("kind %d in %d bytes is sound", kind, minChunk)
+		}
+	}
+	sh.setShape(h, kindFree)
+	sh.chunk(h).size = units
+	if got, net := sh.sound(h); got != units || net != units {
+		t.Errorf("a free chunk of %d units has %d and %d", units, got, net)
+	}
+}
