@@ -14,7 +14,7 @@ import (
 // not asked for.
 func TestTestssl(t *testing.T) {
 	if testing.Short() {
-		t.Skip("takes a minute")
+		t.Skip("skipped by -short: testssl.sh takes a minute")
 	}
 	labtest.Needs(t, "testssl")
 	dir := t.TempDir()

@@ -93,13 +93,6 @@ func TestThroughputBar(t *testing.T) {
 	}
 }
 
-func TestPerRequest(t *testing.T) {
-	got := perRequest(map[string]int64{"read": 100, "write": 100, "epoll_wait": 150, "futex": 0}, 100)
-	if want := "epoll_wait 1.500, read 1.000, write 1.000"; got != want {
-		t.Errorf("%s, want %s", got, want)
-	}
-}
-
 // Runs end when another one would take the part beyond its limit; the first is always taken.
 func TestRepeat(t *testing.T) {
 	f := func(want int, limit time.Duration) {

@@ -1,16 +1,13 @@
 package cached
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
-	"strings"
 
 	"github.com/everup/everup/deploy/bench/cached/load"
 	"github.com/everup/everup/deploy/bench/cached/server"
+	"github.com/everup/everup/deploy/bench/report"
 	"github.com/everup/everup/shared/fault"
 )
 
@@ -43,31 +40,9 @@ func (b *bench) calls(ctx context.Context) error {
 			if err != nil {
 				return fmt.Errorf("%s: %w", who.name, err)
 			}
-			rows = append(rows, []string{r.name, who.name, fmt.Sprintf("%.3f", float64(total(calls))/float64(requests)), perRequest(calls, requests)})
+			rows = append(rows, []string{r.name, who.name, fmt.Sprintf("%.3f", float64(report.Total(calls))/float64(requests)), report.PerRequest(calls, requests, 3)})
 		}
 	}
 	b.table(rows)
 	return nil
-}
-
-func total(calls map[string]int64) int64 {
-	var n int64
-	for _, c := range calls {
-		n += c
-	}
-	return n
-}
-
-// perRequest lists the calls that were made, the most frequent first.
-func perRequest(calls map[string]int64, requests int) string {
-	names := slices.SortedFunc(maps.Keys(calls), func(a, b string) int {
-		return cmp.Or(-cmp.Compare(calls[a], calls[b]), cmp.Compare(a, b))
-	})
-	var out []string
-	for _, n := range names {
-		if v := float64(calls[n]) / float64(requests); v >= 0.0005 {
-			out = append(out, fmt.Sprintf("%s %.3f", n, v))
-		}
-	}
-	return strings.Join(out, ", ")
 }

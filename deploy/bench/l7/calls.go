@@ -1,13 +1,9 @@
 package l7
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
-	"strings"
 
 	"github.com/everup/everup/deploy/bench/report"
 	"github.com/everup/everup/shared/fault"
@@ -27,7 +23,7 @@ func (b *bench) calls(ctx context.Context) error {
 			if err != nil {
 				return fmt.Errorf("%s: %w", b.proxies[i].name, err)
 			}
-			table = append(table, []string{r.name, b.proxies[i].name, fmt.Sprintf("%.2f", float64(total(calls))/float64(ops)), perRequest(calls, ops)})
+			table = append(table, []string{r.name, b.proxies[i].name, fmt.Sprintf("%.2f", float64(report.Total(calls))/float64(ops)), report.PerRequest(calls, ops, 2)})
 		}
 	}
 	report.Table(b.out, table)
@@ -46,26 +42,4 @@ func (b *bench) callsOf(ctx context.Context, p *proxy, r row) (calls map[string]
 		return err
 	})
 	return calls, ops, err
-}
-
-func total(calls map[string]int64) int64 {
-	var n int64
-	for _, c := range calls {
-		n += c
-	}
-	return n
-}
-
-// perRequest lists the calls that were made, the most frequent first.
-func perRequest(calls map[string]int64, requests int) string {
-	names := slices.SortedFunc(maps.Keys(calls), func(a, b string) int {
-		return cmp.Or(-cmp.Compare(calls[a], calls[b]), cmp.Compare(a, b))
-	})
-	var out []string
-	for _, n := range names {
-		if v := float64(calls[n]) / float64(requests); v >= 0.005 {
-			out = append(out, fmt.Sprintf("%s %.2f", n, v))
-		}
-	}
-	return strings.Join(out, ", ")
 }
