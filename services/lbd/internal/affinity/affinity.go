@@ -5,7 +5,11 @@
 // request, and may be used by any number of goroutines.
 package affinity
 
-import "bytes"
+import (
+	"bytes"
+
+	"github.com/everup/everup/services/lbd/internal/http1"
+)
 
 // Request is what is looked at of a request's head. What its methods return is only read.
 type Request interface {
@@ -19,7 +23,7 @@ type Request interface {
 func cookies(req Request, name string, f func(value []byte) bool) {
 	for i := range req.Fields() {
 		field, list := req.Field(i)
-		if !fold(field, "cookie") {
+		if !http1.Equal(field, "cookie") {
 			continue
 		}
 		for len(list) > 0 {
@@ -31,20 +35,4 @@ func cookies(req Request, name string, f func(value []byte) bool) {
 			}
 		}
 	}
-}
-
-// fold reports whether b is the lower-case text but for ASCII letter case.
-func fold(b []byte, lower string) bool {
-	if len(b) != len(lower) {
-		return false
-	}
-	for i, c := range b {
-		if c >= 'A' && c <= 'Z' {
-			c |= 0x20
-		}
-		if c != lower[i] {
-			return false
-		}
-	}
-	return true
 }

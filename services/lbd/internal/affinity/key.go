@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"strings"
 
+	"github.com/everup/everup/services/lbd/internal/http1"
 	"github.com/everup/everup/shared/fault"
 	"github.com/everup/everup/shared/ring"
 )
@@ -82,7 +83,7 @@ func (k *Key) Hash(req Request, client netip.Addr) (uint64, bool) {
 		return k.address(client)
 	case header:
 		for i := range req.Fields() {
-			if name, value := req.Field(i); fold(name, k.name) {
+			if name, value := req.Field(i); http1.Equal(name, k.name) {
 				return ring.Hash(value, 0), true
 			}
 		}

@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"strings"
 
+	"github.com/everup/everup/services/lbd/internal/http1"
 	"github.com/everup/everup/shared/fault"
 )
 
@@ -62,28 +63,12 @@ func (t Types) Has(value []byte) bool {
 				return true
 			}
 		case p.whole != "":
-			if foldEqual(value, p.whole) {
+			if http1.Equal(value, p.whole) {
 				return true
 			}
-		case len(value) > len(p.begins) && foldEqual(value[:len(p.begins)], p.begins):
+		case len(value) > len(p.begins) && http1.Equal(value[:len(p.begins)], p.begins):
 			return true
 		}
 	}
 	return false
-}
-
-// foldEqual reports whether b is the lower-case text but for ASCII letter case.
-func foldEqual(b []byte, lower string) bool {
-	if len(b) != len(lower) {
-		return false
-	}
-	for i, c := range b {
-		if c >= 'A' && c <= 'Z' {
-			c |= 0x20
-		}
-		if c != lower[i] {
-			return false
-		}
-	}
-	return true
 }
