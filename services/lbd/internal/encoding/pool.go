@@ -51,7 +51,9 @@ func (p *Pool) get(s Spec) (e *Encoder, fresh bool) {
 	list := &p.free[s.Coding][s.Level]
 	switch n := len(*list); {
 	case n > 0:
-		e, *list = (*list)[n-1], (*list)[:n-1]
+		e = (*list)[n-1]
+		(*list)[n-1] = nil
+		*list = (*list)[:n-1]
 		p.idle -= s.Memory()
 	case p.makeRoomLocked(s.Memory()):
 		p.held += s.Memory()

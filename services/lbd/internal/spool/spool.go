@@ -9,7 +9,7 @@ import (
 type Spool struct {
 	store  *Store
 	memory int64 // bytes that may be held in memory
-	limit  int64 // bytes that may wait to be read, with keep: be written in all
+	limit  int64 // bytes that may be held, with keep: be written in all
 	keep   bool
 
 	pieces [][]byte // each is full but the last one
@@ -30,11 +30,7 @@ func (s *Spool) Size() int64 { return s.end }
 
 // Write takes bytes at the end: how many, and why not all. The bytes of p are copied.
 func (s *Spool) Write(p []byte) (n int, err error) {
-	held := s.end
-	if !s.keep {
-		held -= s.read
-	}
-	if left := s.limit - held; int64(len(p)) > left {
+	if left := s.limit - s.held(); int64(len(p)) > left {
 		p, err = p[:max(left, 0)], ErrLimit
 	}
 	for len(p) > 0 && s.fileEmpty() {
@@ -57,6 +53,18 @@ func (s *Spool) Write(p []byte) (n int, err error) {
 		s.store.counts.limited.Add(1)
 	}
 	return n, err
+}
+
+// held returns how many bytes count for the limit. Those of the file do until all of it was read, for it is emptied only then: else the file of
+// a reader that is always a little behind would grow for as long as the stream lasts.
+func (s *Spool) held() int64 {
+	switch {
+	case s.keep:
+		return s.end
+	case s.fileEmpty():
+		return s.end - s.read
+	}
+	return s.end - min(s.read, s.at)
 }
 
 // fileEmpty reports whether what is written next may go to memory: nothing older is in the file.

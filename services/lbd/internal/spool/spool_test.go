@@ -389,3 +389,31 @@ func FuzzSpool(f *testing.F) {
 		}
 	})
 }
+
+// A reader that is always a little behind does not let the file grow beyond the spool's bound, and loses nothing.
+func TestReaderBehind(t *testing.T) {
+	const limit, memory, all = 8 * PieceLen, PieceLen, 1 << 20
+	st := store(t, wide)
+	s := st.Open(memory, limit, false)
+	defer s.Close()
+	want := some(0, all)
+	var got []byte
+	buf := make([]byte, 3000)
+	for at := 0; len(got) < all; {
+		n, err := s.Write(want[at:min(at+5000, all)])
+		if at += n; err != nil && err != ErrLimit {
+			t.Fatal(err)
+		}
+		if c := st.Counts(); c.Files > limit || c.Memory > memory {
+			t.Fatalf("after %d bytes written and %d read: %+v", at, len(got), c)
+		}
+		p, err := s.Next(buf)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, p...)
+	}
+	if !bytes.Equal(got, want) {
+		t.Error("other bytes come out")
+	}
+}
