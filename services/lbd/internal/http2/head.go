@@ -105,27 +105,13 @@ func (c *Conn) lateBlock(id uint32, b []byte) Event {
 
 // request takes a new stream's head.
 func (c *Conn) request(id uint32, b []byte) Event {
-	refuse, code := false, ErrCode(0)
 	switch {
-	case id > c.admitted: // the peer will learn that it was not looked at
-		c.skip(b)
-		return Event{}
+	case id > c.admitted: // GOAWAY tells that it is not looked at, nor what follows on it
+		return c.refuse(id, b, NoError)
 	case c.blockSelf:
-		refuse, code = true, ProtocolError
+		return c.refuse(id, b, ProtocolError)
 	case c.active >= c.o.MaxStreams:
-		refuse, code = true, RefusedStream
-	}
-	if refuse {
-		c.highest = id
-		c.ended.add(id, true)
-		if c.skip(b) {
-			c.Out = appendRSTStream(c.Out, id, code)
-			c.answered()
-			if !c.buckets.refused.pour(c.now, allowRefused) {
-				c.flood(StreamFlood)
-			}
-		}
-		return Event{}
+		return c.refuse(id, b, RefusedStream)
 	}
 	why, ok := c.decodeHead(b, false)
 	if !ok {
@@ -156,6 +142,23 @@ func (c *Conn) request(id uint32, b []byte) Event {
 		c.endRemote(s)
 	}
 	return ev
+}
+
+// refuse lets a new stream be one that has ended, by a reset unless code is NoError.
+func (c *Conn) refuse(id uint32, b []byte, code ErrCode) Event {
+	c.highest = id
+	c.ended.add(id, true)
+	if !c.skip(b) {
+		return Event{}
+	}
+	if code != NoError {
+		c.Out = appendRSTStream(c.Out, id, code)
+		c.answered()
+	}
+	if !c.buckets.refused.pour(c.now, allowRefused) {
+		c.flood(StreamFlood)
+	}
+	return Event{}
 }
 
 // response takes an answer's head.
