@@ -35,15 +35,15 @@ type transport struct {
 // serve on; nil where there is nothing special. secure is what c.Backs says of the pool, whose certificates are in force.
 func (s *Service) transportOf(name conf.Name, p *config.Pool, secure certs.BackOptions) *transport {
 	versions := map[string]int{config.ProxyOff: 0, config.ProxyV1: 1, config.ProxyV2: 2}
-	t := &transport{Transport: engine.Transport{Proxy: versions[p.Proxy], Fresh: !p.KeepAlive, HTTP2: p.HTTP2}, secure: secure}
+	t := &transport{Transport: engine.Transport{Proxy: versions[p.Proxy], Fresh: !p.KeepAlive, HTTP2: p.HTTP2, Share: p.Reuse == "always"}, secure: secure}
 	if p.TLS != nil {
 		t.TLS = namedBy(s.certs.Back(string(name)))
 	}
 	before := s.via[name]
 	switch {
-	case t.Proxy == 0 && !t.Fresh && !t.HTTP2 && t.TLS == nil:
+	case t.Proxy == 0 && !t.Fresh && !t.HTTP2 && !t.Share && t.TLS == nil:
 		return nil
-	case before != nil && before.Proxy == t.Proxy && before.Fresh == t.Fresh && before.HTTP2 == t.HTTP2 && (before.TLS == nil) == (t.TLS == nil) && before.secure == secure:
+	case before != nil && before.Proxy == t.Proxy && before.Fresh == t.Fresh && before.HTTP2 == t.HTTP2 && before.Share == t.Share && (before.TLS == nil) == (t.TLS == nil) && before.secure == secure:
 		return before
 	}
 	return t

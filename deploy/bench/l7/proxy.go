@@ -143,9 +143,11 @@ listen: ["%[2]s", {addr: "%[4]s", http2: true}, {addr: "%[5]s", tls: web, http2:
 tls: {web: {certificates: [{cert: %[6]s, key: %[7]s}]}}
 connections: 8000
 handshakes: {rate: 0}
-routes: [{pool: web}]
-pools: {web: {forwarded: {fields: [for], request_id: false}, members: [{addr: "%[3]s"}]}}
-`, dir, at.http, b.backend.Address, at.h2c, at.https, b.keys.cert, b.keys.key))
+routes: [{path: "%[8]s", pool: kept}, {pool: web}]
+pools:
+  web: {forwarded: {fields: [for], request_id: false}, members: [{addr: "%[3]s"}]}
+  kept: {forwarded: {fields: [for], request_id: false}, members: [{addr: "%[3]s"}], reuse: always}
+`, dir, at.http, b.backend.Address, at.h2c, at.https, b.keys.cert, b.keys.key, keptPath))
 	return []string{"run", "-c", path}, err
 }
 

@@ -59,6 +59,7 @@ func rows() []row {
 		{"HTTP/1.1, 64 KiB", get(plain, "http", "/64k"), plain, 1, "≤ 1.0x HAProxy"},
 		{"HTTP/1.1, 1 MiB", get(plain, "http", "/1m"), plain, 0, ""},
 		{"HTTP/1.1, upload of 64 KiB", upload, plain, 0, ""},
+		{"HTTP/1.1, upload of 64 KiB, lbd with reuse: always", uploadKept, plain, 0, ""},
 		{"HTTP/2, 1 KiB", streams(h2c, "http", "/1k"), h2c, 1.2, "≤ 1.2x HAProxy"},
 		{"HTTP/2, 64 KiB", streams(h2c, "http", "/64k"), h2c, 0, ""},
 		{"HTTP/1.1 over TLS, 1 KiB", get(https, "https", "/1k"), https, 0, ""},

@@ -49,11 +49,23 @@ func parseWrk(out string) (outcome, error) {
 
 // upload posts 64 KiB again and again.
 func upload(ctx context.Context, b *bench, at addresses) (outcome, error) {
+	return post(ctx, b, at, "/upload")
+}
+
+// uploadKept is upload to a pool of lbd's whose requests all go on connections that are kept, as those of the others do.
+func uploadKept(ctx context.Context, b *bench, at addresses) (outcome, error) {
+	return post(ctx, b, at, keptPath)
+}
+
+// keptPath is what is posted to a pool with reuse: always.
+const keptPath = "/upload/kept"
+
+func post(ctx context.Context, b *bench, at addresses, path string) (outcome, error) {
 	script, err := config(b.dir, "upload.lua", "wrk.method = \"POST\"\nwrk.body = string.rep(\"x\", 65536)\n")
 	if err != nil {
 		return outcome{}, err
 	}
-	return wrk(ctx, b, "http://"+at.http+"/upload", "-s", filepath.Clean(script))
+	return wrk(ctx, b, "http://"+at.http+path, "-s", filepath.Clean(script))
 }
 
 // h2load runs h2load with 10 connections of 10 streams each.

@@ -59,6 +59,7 @@ type Pool struct {
 	Proxy       string        `yaml:"proxy_protocol" default:"off" enum:"off|v1|v2" doc:"Tell members the client's address before all else, by the PROXY protocol's version 1 or 2."`
 	Maintenance bool          `yaml:"maintenance" default:"false" doc:"The pool is under maintenance: requests are answered 503, but for those from exempt networks."`
 	KeepAlive   bool          `yaml:"keep_alive" default:"true" doc:"Use connections to members for further requests; false means one for each request."`
+	Reuse       string        `yaml:"reuse" default:"safe" enum:"safe|always" doc:"Which requests may go on a connection that has served others. safe: those that can be sent once more if the member closes it at that moment (idempotent, body at hand); others get a connection of their own. always: all, as HAProxy's http-reuse always; one that is not idempotent is sent again only where its bytes had provably not arrived, and may be answered 502 when a member restarts."`
 	Choosing    `yaml:",inline"`
 	Content     `yaml:",inline"`
 }

@@ -35,6 +35,7 @@ type Transport struct {
 	HTTP2 bool                          // with prior knowledge, or by ALPN over TLS
 	Proxy int                           // version of the PROXY header that each connection begins with, 0 for none; such a connection serves one request
 	Fresh bool                          // a connection for each request
+	Share bool                          // a request goes on a connection that has served others although it could not be sent once more
 }
 
 // once reports whether a connection serves one request only.

@@ -38,6 +38,7 @@ type exchange struct {
 	down  flow
 	kept  *spool.Spool // the request's content, where it is gathered whole; nil: it is not
 	ready int          // bytes of body when a member was asked: they can be sent again if no more was read
+	ended bool         // content that ends with its stream is all in body
 
 	probe    http1.Chunks  // looks at chunked content before any of it is sent
 	probed   int           // bytes of body that it has seen

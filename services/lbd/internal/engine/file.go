@@ -198,6 +198,7 @@ func (s *sock) sendFile(fd int, off int64, n int) (int, error) {
 			s.writable = false
 			return 0, errAgain
 		case errno != 0:
+			s.reset = s.reset || errno != unix.EPIPE
 			return 0, os.NewSyscallError("sendfile", errno)
 		default:
 			return int(k), nil

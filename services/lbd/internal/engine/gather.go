@@ -15,6 +15,20 @@ func (x *exchange) hasBody() bool {
 // received reports whether the client has sent all of the request.
 func (x *exchange) received() bool { return !x.hasBody() || x.up.whole && x.up.src != nil }
 
+// atHand reports whether all of the request's content is here.
+func (x *exchange) atHand() bool {
+	b := x.req.Body
+	switch {
+	case !x.hasBody(), x.kept != nil:
+		return true
+	case b.Kind == http1.Length:
+		return int64(x.ready) >= b.Length
+	case b.Kind == http1.UntilClose:
+		return x.ended
+	}
+	return x.probe.Done()
+}
+
 // takeBody moves what has come of the content to a buffer of its own, for the head stays until the end.
 func (x *exchange) takeBody() {
 	if !x.hasBody() {
@@ -61,7 +75,8 @@ func (x *exchange) gather(budget *int) bool {
 		case err == errAgain:
 			return false
 		case err == io.EOF && x.req.Body.Kind == http1.UntilClose:
-			x.try() // all of it is there
+			x.ended = true
+			x.try()
 			return true
 		default:
 			x.clientGone()

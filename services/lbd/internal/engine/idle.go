@@ -108,7 +108,7 @@ func (w *worker) adopt(old *member) *member {
 	from := old.w
 	from.loop.Detach(old.fd)
 	m := &member{w: w, key: old.key}
-	m.fd, m.writable = old.fd, true
+	m.fd, m.writable, m.sent = old.fd, true, old.sent
 	if m.tls = old.tls; m.tls != nil {
 		m.tls.Move((*wire)(&m.sock), w.tls)
 	}

@@ -20,6 +20,7 @@ type member struct {
 	x          *exchange // nil: idle
 	connecting bool
 	used       bool          // by a request before
+	before     int64         // bytes sent for those before
 	preface    []byte        // the PROXY header, to be sent before all else
 	securing   bool          // the TLS handshake is not over
 	began      time.Duration // the handshake
@@ -108,6 +109,24 @@ func (m *member) connected() error {
 	return nil
 }
 
+// untaken reports whether the member has ended a connection that served others before anything of this request had reached its host: its end
+// came in order (else it might have thrown away what it had read), and acknowledges none of the request. Then nobody has seen it, and it may be
+// sent once more whatever it does (RFC 9112 section 9.3.1). Where a connection was reset after its end had come the error is EPIPE.
+func (m *member) untaken() bool {
+	if !m.used || m.reset || m.fd < 0 {
+		return false
+	}
+	code, err := unix.GetsockoptInt(m.fd, unix.SOL_SOCKET, unix.SO_ERROR)
+	if err != nil || code != 0 && unix.Errno(code) != unix.EPIPE {
+		return false
+	}
+	info, err := unix.GetsockoptTCPInfo(m.fd, unix.IPPROTO_TCP, unix.TCP_INFO)
+	if err != nil || info.State != unix.BPF_TCP_CLOSE && info.State != unix.BPF_TCP_CLOSE_WAIT {
+		return false
+	}
+	return info.Bytes_acked <= uint64(m.before)+1 // SYN counts as one
+}
+
 func (m *member) close() {
 	if m.fd < 0 {
 		return
@@ -152,7 +171,7 @@ func (w *worker) reach(x *exchange, fresh bool) (back, error) {
 	}
 	if !fresh && !key.via.once() {
 		if m := w.e.idle.take(w, key); m != nil {
-			m.used = true
+			m.used, m.before = true, m.sent
 			w.e.counts.reused.Add(1)
 			m.x = x
 			return m, nil

@@ -23,6 +23,8 @@ type sock struct {
 	readable bool
 	writable bool
 	hangup   bool          // the end has been told: reading goes on until it is seen
+	reset    bool          // the peer has thrown the connection away
+	sent     int64         // bytes written
 	ending   bool          // no more is sent when what waits has gone
 	cork     int           // MSG_MORE where a file follows what is written
 	tls      *tlsconn.Conn // nil: plain
@@ -72,6 +74,7 @@ func (s *sock) receive(p []byte) (int, error) {
 			s.readable = false
 			return 0, errAgain
 		case errno != 0:
+			s.reset = s.reset || errno != unix.EPIPE
 			return 0, os.NewSyscallError("recv", errno)
 		case n == 0:
 			return 0, io.EOF
@@ -110,8 +113,10 @@ func (s *sock) send(ahead, data, after []byte) (int, error) {
 			s.writable = false
 			return 0, errAgain
 		case errno != 0:
+			s.reset = s.reset || errno != unix.EPIPE
 			return 0, os.NewSyscallError("send", errno)
 		}
+		s.sent += int64(n)
 		if int(n) < want {
 			s.writable = false
 		}

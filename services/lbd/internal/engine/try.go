@@ -37,7 +37,16 @@ func (x *exchange) try() {
 func (x *exchange) seated(c pool.Choice) {
 	x.choice = c
 	x.rec.Member = c.Seat.Member.Name()
-	x.ask(!idempotent(x.req.Method.In(x.head())))
+	x.ask(!x.shares())
+}
+
+// shares reports whether the request may go on a connection that has served others. A member may close one at that moment: then the request is
+// to be sent once more.
+func (x *exchange) shares() bool {
+	if via := x.plan.Via; via != nil && via.Share {
+		return true
+	}
+	return idempotent(x.req.Method.In(x.head())) && (x.req.Continue || x.atHand())
 }
 
 // unseated answers a request that gets no member.
@@ -90,7 +99,7 @@ func (x *exchange) ask(fresh bool) {
 
 // memberEnded judges a connection that broke before there was an answer.
 func (x *exchange) memberEnded(err error) {
-	again := x.repeatable()
+	again := x.repeatable() || x.untaken()
 	blame := pool.Closed
 	unprocessed := err == errUnprocessed && x.up.reads == 0 // safe whatever the method
 	if unprocessed {
@@ -185,6 +194,12 @@ func (x *exchange) release() {
 
 // repeatable reports whether the request can be sent once more although the member may have done it.
 func (x *exchange) repeatable() bool { return x.up.reads == 0 && idempotent(x.req.Method.In(x.head())) }
+
+// untaken reports whether the member has closed its connection before it got anything of the request, which can be sent once more then.
+func (x *exchange) untaken() bool {
+	m, ok := x.m.(*member)
+	return ok && x.up.reads == 0 && m.untaken()
+}
 
 // idempotent reports whether doing the method twice is as good as once (RFC 9110 section 9.2.2).
 func idempotent(method []byte) bool {
