@@ -61,6 +61,8 @@ type Engine struct {
 	full    atomic.Bool  // somebody waits for room
 	empty   chan struct{}
 
+	running atomic.Bool
+
 	delayed, maxDelayed atomic.Int64 // requests that wait as their plan says
 }
 
@@ -82,7 +84,7 @@ func New(o Options, site Site) (*Engine, error) {
 		}
 		e.workers = append(e.workers, &worker{
 			e: e, number: i, loop: l, began: time.Now(), clients: map[*client]struct{}{}, hellos: map[*hello]struct{}{}, h2: newH2(o.Limits),
-			tls: tlsconn.NewEnv(cmp.Or(o.Handshakes, 1000)), delayed: map[*exchange]struct{}{},
+			tls: tlsconn.NewEnv(cmp.Or(o.Handshakes, 1000)), delayed: map[*exchange]struct{}{}, ended: make(chan struct{}),
 		})
 	}
 	return e, nil
@@ -120,11 +122,13 @@ func (e *Engine) panicked(h loop.Handler, v any) {
 
 // Run serves until Stop. It returns the first failure of a loop.
 func (e *Engine) Run() error {
+	e.running.Store(true)
 	errs := make([]error, len(e.workers))
 	for i, w := range e.workers {
 		e.wg.Go(func() {
 			errs[i] = w.loop.Run()
 			w.end()
+			close(w.ended)
 		})
 	}
 	e.wg.Wait()

@@ -76,7 +76,7 @@ func testIdleIsShared(t *testing.T, o *over) {
 	for i := range 2 {
 		fd, addr := listen(t)
 		addrs = append(addrs, addr)
-		a := &acceptor{w: e.workers[i], fd: fd, of: new(Listener)} // one socket for each worker
+		a := newAcceptor(e.workers[i], new(Listener), fd) // one socket for each worker
 		a.of.Open(new(Opening))
 		e.workers[i].loop.Post(a.open)
 	}

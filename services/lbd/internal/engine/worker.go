@@ -27,6 +27,7 @@ type worker struct {
 	closing   bool
 	asked     atomic.Bool // whether the loop turns; it has not answered yet
 	began     time.Time   // of the loop's clock
+	ended     chan struct{}
 }
 
 const (
@@ -95,7 +96,7 @@ func (w *worker) closeIdle() {
 // end closes everything.
 func (w *worker) end() {
 	for _, a := range slices.Clone(w.acceptors) {
-		a.close()
+		a.shut()
 	}
 	w.cut()
 	w.closeUps()
