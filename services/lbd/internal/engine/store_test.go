@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -387,22 +388,21 @@ func TestAbsorbSlow(t *testing.T) {
 }
 
 func absorbSlow(t *testing.T, length string) {
-	stop := make(chan struct{})
-	data := noisy(100_000)
+	const ahead, piece = 16 << 20, 200 // more than kernels keep for a connection; so little that no bound is met
+	stores := make(chan *spool.Store, 1)
 	b := backend(t, func(w http.ResponseWriter, r *http.Request) {
 		if length != "" {
 			w.Header().Set("Content-Length", length)
 		}
-		pace := time.NewTicker(time.Millisecond)
-		defer pace.Stop()
-		for r.Context().Err() == nil {
-			if _, err := w.Write(data); err != nil {
-				return
-			}
-			select {
-			case <-stop:
-				return
-			case <-pace.C:
+		store := <-stores
+		data := noisy(ahead)
+		w.Write(data)
+		for r.Context().Err() == nil { // each piece follows when the one before is stored
+			before := stored(store)
+			w.Write(data[:piece])
+			w.(http.Flusher).Flush()
+			for stored(store) == before && r.Context().Err() == nil {
+				runtime.Gosched()
 			}
 		}
 	})
@@ -411,14 +411,24 @@ func absorbSlow(t *testing.T, length string) {
 		p.Write = 300 * time.Millisecond
 	}}
 	r := start(t, s)
+	stores <- r.o.Spools
 	slowClient(t, r, plainGet)
 	<-s.done
-	close(stop)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if rec := s.records[0]; rec.Reason != ClientSlow {
 		t.Errorf("%+v", rec)
 	}
+	// Where the store is full the member waits, and the answer does not keep coming.
+	if c := r.o.Spools.Counts(); c.Opened != 1 || c.Full != 0 || c.Limited != 0 || c.Failed != 0 {
+		t.Errorf("%+v", c)
+	}
+}
+
+// stored is how many bytes a store holds.
+func stored(s *spool.Store) int64 {
+	c := s.Counts()
+	return c.Memory + c.Files
 }
 
 // A member that falls silent is late although the client is slow as well: its own time counts.
