@@ -373,3 +373,43 @@ func (p *peer) tellFrame(out *strings.Builder, h FrameHeader, b []byte) {
 		fmt.Fprintf(out, " %x", b)
 	}
 }
+
+// TestLateAnswers: answers to requests that were taken back meanwhile do not end the connection, however many they are; an answer without a
+// request does.
+func TestLateAnswers(t *testing.T) {
+	var c Conn
+	var pool Pool
+	o := DefaultOptions()
+	c.Begin(Client, &o, &pool)
+	give := func(b []byte) (ev Event) {
+		for n := 0; ; b = b[n:] {
+			if ev, n = c.Next(0, b); ev.Kind != Data && ev.Kind != Reset {
+				c.Flushed(c.Pending())
+				return ev
+			}
+		}
+	}
+	frame := func(kind FrameType, flags Flags, id uint32, p []byte) []byte {
+		return append(FrameHeader{uint32(len(p)), kind, flags, id}.Append(nil), p...)
+	}
+	give(appendSettings(nil))
+	head := AppendRequest(nil, []byte("GET"), []byte("http"), []byte("a"), []byte("/"))
+	for range 300 {
+		s := c.Open(false)
+		c.SendHead(s, head, true)
+		c.Release(s)
+	}
+	for id := uint32(1); id < 600; id += 2 {
+		for _, b := range [][]byte{frame(FrameHeaders, FlagEndHeaders, id, AppendStatus(nil, 200)), frame(FrameData, 0, id, make([]byte, 5000))} {
+			if ev := give(b); ev.Kind != None || c.failed {
+				t.Fatalf("stream %d: %+v", id, ev)
+			}
+		}
+	}
+	if c.receive+c.owed != o.ConnWindow {
+		t.Errorf("a window of %d and %d owed, want %d", c.receive, c.owed, o.ConnWindow)
+	}
+	if ev := give(frame(FrameHeaders, FlagEndHeaders, 601, AppendStatus(nil, 200))); ev.Kind != Failed || ev.Reason != BadStreamID {
+		t.Errorf("no request was made: %+v", ev)
+	}
+}

@@ -142,6 +142,20 @@ func TestUsefulWork(t *testing.T) {
 	}
 }
 
+// TestUnwantedContent: content that goes on after we have reset its stream, in pieces as small as there are, is no flood.
+func TestUnwantedContent(t *testing.T) {
+	f := newFlooder(t)
+	id := f.open(0)
+	f.c.Reset(f.c.table.get(id), NoError)
+	for range 1 << 16 {
+		f.frame(FrameData, 0, id, []byte("x"))
+	}
+	f.frame(FrameData, FlagEndStream, id, nil)
+	if f.c.failed {
+		t.Errorf("%s", f.c.reason)
+	}
+}
+
 // TestContinuationFlood sends a block without end, in large pieces, in small ones, and in empty ones.
 func TestContinuationFlood(t *testing.T) {
 	for _, size := range []int{0, 1, 100, 16384} {

@@ -174,14 +174,20 @@ func (c *Conn) admit(h FrameHeader, s *Stream, length, content int) Event {
 	return Event{}
 }
 
-// afterEnd judges a frame on a stream that there is not, other than HEADERS.
+// afterEnd judges a DATA frame on a stream that there is not. Content of one that we reset was on its way, or is still to be stopped: that takes as
+// many frames as the peer made of a window, and is no more than it could have sent had we taken it.
 func (c *Conn) afterEnd(h FrameHeader) Event {
 	if c.unopened(h.Stream) {
 		c.fail(ProtocolError, BadFrame)
 		return Event{}
 	}
+	known, mine := c.ended.find(h.Stream)
+	mine = mine || !known && c.role == Client // see lateBlock
+	if mine && h.Length > 0 {
+		return Event{}
+	}
 	c.meaningless()
-	if _, mine := c.ended.find(h.Stream); !mine && h.Type == FrameData {
+	if !mine {
 		c.Out = appendRSTStream(c.Out, h.Stream, StreamClosed)
 		c.answered()
 	}
