@@ -189,7 +189,7 @@ func (c *scratch) describe(rec *engine.Record) {
 	r := &rec.Request
 	c.entry = accesslog.Entry{
 		Time: rec.Start, Client: c.facts.Client, Peer: r.Peer.Addr().Unmap(), Head: r.Head, Bytes: r.Bytes, Proto: "HTTP/1.1", Secure: c.facts.Secure, TLS: r.TLS,
-		Host: r.Host(), ID: c.id, Trace: c.trace, Status: rec.Status, Sent: rec.Sent, Received: rec.Received, Route: c.way.name, Pool: rec.Pool, Member: rec.Member,
+		Host: r.Host(), ID: c.id, Trace: c.trace, Status: rec.Status, GRPC: rec.GRPC, Sent: rec.Sent, Received: rec.Received, Route: c.way.name, Pool: rec.Pool, Member: rec.Member,
 		Retries: rec.Retries, Reason: string(rec.Reason), Broken: rec.Reason == engine.Truncated || rec.Reason == engine.Stopped,
 		Timing: accesslog.Timing{
 			Handshake: rec.Handshake, Read: rec.Read, Gather: rec.Gather, Queue: rec.Queue, Connect: rec.Connect, First: rec.Head, Duration: rec.Duration,

@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"strconv"
 	"time"
+
+	"github.com/everup/everup/services/lbd/internal/grpc"
 )
 
 const hex = "0123456789abcdef"
@@ -13,6 +15,8 @@ func (f *Format) appendValue(b []byte, t *token, e *Entry, sample int) []byte {
 	switch {
 	case t.v >= varHandshake:
 		return appendSeconds(b, e.seconds(t.v))
+	case t.v == varGRPC && e.GRPC == grpc.None:
+		return b
 	case t.v >= varStatus:
 		return strconv.AppendInt(b, e.number(t.v, sample), 10)
 	}
@@ -40,6 +44,8 @@ func (e *Entry) number(v variable, sample int) int64 {
 	switch v {
 	case varStatus:
 		return int64(e.Status)
+	case varGRPC:
+		return int64(e.GRPC.Code())
 	case varSent:
 		return e.Sent
 	case varReceived:

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/everup/everup/services/lbd/internal/grpc"
 	"github.com/everup/everup/services/lbd/internal/http1"
 )
 
@@ -22,15 +23,16 @@ type Entry struct {
 	ID     []byte               // the request's id; empty: it has none
 	Trace  []byte               // trace id of its traceparent, likewise
 
-	Status   int    // 499: the client went away before an answer
-	Sent     int64  // bytes of the answer's content
-	Received int64  // bytes of the request's content
-	Route    string // name of the route that decided; empty: none did
-	Pool     string // empty: it was not forwarded
-	Member   string // the last one tried
-	Retries  int    // tries beyond the first
-	Reason   string // why lbd answered itself or cut the answer; empty when it did not
-	Broken   bool   // an answer ended before its end by the member's or lbd's fault
+	Status   int         // 499: the client went away before an answer
+	GRPC     grpc.Status // of the answer to a call
+	Sent     int64       // bytes of the answer's content
+	Received int64       // bytes of the request's content
+	Route    string      // name of the route that decided; empty: none did
+	Pool     string      // empty: it was not forwarded
+	Member   string      // the last one tried
+	Retries  int         // tries beyond the first
+	Reason   string      // why lbd answered itself or cut the answer; empty when it did not
+	Broken   bool        // an answer ended before its end by the member's or lbd's fault
 	Timing
 }
 

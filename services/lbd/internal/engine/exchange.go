@@ -70,6 +70,7 @@ type exchange struct {
 	canceled  bool          // the member gave the request up, and its client is to see just that
 	committed bool          // something of the answer is on its way to the client
 	typed     bool          // the answer's content type is told of
+	calls     bool          // the member's answer is one of gRPC
 	rec       Record
 }
 
@@ -263,6 +264,7 @@ func (x *exchange) answer(budget *int) bool {
 
 // finish ends an exchange whose answer is sent.
 func (x *exchange) finish() {
+	x.endGRPC()
 	x.returnMember()
 	rest := !x.received()
 	x.record()

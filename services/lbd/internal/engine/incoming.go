@@ -35,7 +35,9 @@ func (x *exchange) beginAnswer() {
 	unknown := framing.Kind == http1.Chunked || framing.Kind == http1.UntilClose || coder != nil // how long it is
 	chunked := unknown && !framed && x.req.Version == http1.HTTP11
 	x.last = x.last || unknown && !framed && !chunked
-	x.answered(x.res.Get(in, http1.ContentType))
+	kind := x.res.Get(in, http1.ContentType)
+	x.answered(kind)
+	x.sawGRPC(kind, in)
 	if framed {
 		x.toClient = x.toClient[:0] // a block that was not taken stands for itself
 	}

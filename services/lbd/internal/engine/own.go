@@ -54,15 +54,10 @@ func (x *exchange) answerOwn(status int, why Reason) {
 	}
 	x.rec.Status, x.rec.Reason = status, why
 	o := headOut{b: x.toClient, framed: x.c.framed()}
-	o.status(status, nil)
-	x.ownFields(&o, a, status, why)
-	switch {
-	case noContent(status):
-		x.content = x.content[:0]
-	case a != nil && status < 300:
-		o.length(a.Length)
-	default:
-		x.ownText(&o, planned, status, why)
+	if x.tellsGRPC(status) {
+		x.grpcHead(&o, a, planned, status, why)
+	} else {
+		x.ownHead(&o, a, planned, status, why)
 	}
 	x.answered(nil) // where there was no type
 	x.connection(&o)
@@ -71,6 +66,20 @@ func (x *exchange) answerOwn(status int, why Reason) {
 	x.sendHead(a)
 	x.committed = true
 	x.phase = own
+}
+
+// ownHead appends the head of an answer of ours, and makes its text.
+func (x *exchange) ownHead(o *headOut, a *files.Answer, planned bool, status int, why Reason) {
+	o.status(status, nil)
+	x.ownFields(o, a, status, why)
+	switch {
+	case noContent(status):
+		x.content = x.content[:0]
+	case a != nil && status < 300:
+		o.length(a.Length)
+	default:
+		x.ownText(o, planned, status, why)
+	}
 }
 
 // sendHead begins to send an answer of ours.
@@ -108,12 +117,17 @@ func (x *exchange) ownText(o *headOut, planned bool, status int, why Reason) {
 		kind = htmlType
 		b = p.Append(b, &page.Vars{Status: status, Why: string(why), Host: x.rec.Request.Host(), RequestID: x.plan.ID, RetryAfter: x.retryAfter()})
 	default:
-		b = append(strconv.AppendInt(b, int64(status), 10), ' ')
-		b = append(append(b, http1.Reason(status)...), '\n')
+		b = appendLine(b, status)
 	}
 	x.content = b
 	x.say(o, "Content-Type", []byte(kind))
 	o.length(int64(len(b)))
+}
+
+// appendLine appends the line that says a status.
+func appendLine(b []byte, status int) []byte {
+	b = append(strconv.AppendInt(b, int64(status), 10), ' ')
+	return append(append(b, http1.Reason(status)...), '\n')
 }
 
 // ownFields appends the fields that are not about content in memory.

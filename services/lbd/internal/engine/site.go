@@ -7,6 +7,7 @@ import (
 
 	"github.com/everup/everup/services/lbd/internal/encoding"
 	"github.com/everup/everup/services/lbd/internal/files"
+	"github.com/everup/everup/services/lbd/internal/grpc"
 	"github.com/everup/everup/services/lbd/internal/http1"
 	"github.com/everup/everup/services/lbd/internal/page"
 	"github.com/everup/everup/services/lbd/internal/pool"
@@ -168,10 +169,11 @@ const statusClientGone = 499
 // Record is what is known of a request once it is over.
 type Record struct {
 	Request  Request
-	Start    time.Time // when its head had come in
-	Status   int
-	Sent     int64 // bytes of the answer's content
-	Received int64 // bytes of the request's content
+	Start    time.Time   // when its head had come in
+	Status   int         // of a gRPC error of our own what others would be told in its place: it goes out as 200 with GRPC
+	GRPC     grpc.Status // of the answer to a call; None: it was none, or ended without
+	Sent     int64       // bytes of the answer's content
+	Received int64       // bytes of the request's content
 	Pool     string
 	Member   string // the last one tried
 	Retries  int
