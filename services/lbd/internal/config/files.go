@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/everup/everup/services/lbd/internal/encoding"
 	"github.com/everup/everup/services/lbd/internal/files"
 	"github.com/everup/everup/shared/conf"
 )
@@ -24,7 +25,7 @@ type Files struct {
 func (f *Files) Options() files.Options {
 	o := files.Options{Index: f.Index, Listing: f.Listing, Hidden: f.Hidden, Fallback: f.Fallback, MaxAge: f.MaxAge.Std()}
 	for _, name := range f.Precompressed {
-		if c, ok := files.ParseCoding(name); ok {
+		if c, ok := encoding.ParseCoding(name); ok {
 			o.Precompressed = append(o.Precompressed, c)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/everup/everup/shared/conf"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/everup/everup/services/lbd/internal/encoding"
 	"github.com/everup/everup/services/lbd/internal/files"
 )
 
@@ -56,7 +57,7 @@ func TestFilesOptions(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := files.Options{
-		Index: []string{"index.html"}, Hidden: true, Precompressed: []files.Coding{files.Gzip, files.Brotli}, Fallback: "/app/index.html", MaxAge: 3600e9,
+		Index: []string{"index.html"}, Hidden: true, Precompressed: []encoding.Coding{encoding.Gzip, encoding.Brotli}, Fallback: "/app/index.html", MaxAge: 3600e9,
 	}
 	if d := cmp.Diff(want, c.Routes[0].Files.Options()); d != "" {
 		t.Error(d)

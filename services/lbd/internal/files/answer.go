@@ -3,6 +3,7 @@ package files
 import (
 	"strconv"
 
+	"github.com/everup/everup/services/lbd/internal/encoding"
 	"github.com/everup/everup/services/lbd/internal/http1"
 )
 
@@ -101,14 +102,14 @@ func (a *Answer) piece(s span) {
 }
 
 // tag makes the entity tag of the file.
-func (a *Answer) tag(c Coding, now int64) {
+func (a *Answer) tag(c encoding.Coding, now int64) {
 	begin := len(a.buf)
 	if a.weak = now-a.File.Changed < int64(1e9); a.weak {
 		a.buf = append(a.buf, "W/"...)
 	}
 	a.buf = strconv.AppendUint(append(a.buf, '"'), uint64(a.File.Changed), 36)
 	a.buf = strconv.AppendUint(append(a.buf, '-'), uint64(a.File.Size), 36)
-	if c != Identity {
+	if c != encoding.Identity {
 		a.buf = append(append(a.buf, '-'), c.String()...)
 	}
 	a.buf = append(a.buf, '"')

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/everup/everup/services/lbd/internal/encoding"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 )
@@ -120,7 +121,7 @@ func FuzzAnswer(f *testing.F) {
 			return
 		}
 		files := newFake()
-		tree := New(files, Options{Index: []string{"index.html"}, Listing: true, Precompressed: []Coding{Brotli, Gzip}})
+		tree := New(files, Options{Index: []string{"index.html"}, Listing: true, Precompressed: []encoding.Coding{encoding.Brotli, encoding.Gzip}})
 		var a Answer
 		tree.Answer(r, &a)
 		sum := int64(0)

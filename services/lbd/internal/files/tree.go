@@ -6,17 +6,18 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/everup/everup/services/lbd/internal/encoding"
 	"github.com/everup/everup/services/lbd/internal/http1"
 )
 
 // Options say how files are served.
 type Options struct {
-	Index         []string      // names tried for a directory, in order
-	Listing       bool          // list a directory that has none of them
-	Hidden        bool          // serve names that begin with a dot, too
-	Precompressed []Coding      // siblings to look for, the preferred one first
-	Fallback      string        // path below the root that is served in place of one that is missing; empty: 404
-	MaxAge        time.Duration // of Cache-Control; 0: no such field
+	Index         []string          // names tried for a directory, in order
+	Listing       bool              // list a directory that has none of them
+	Hidden        bool              // serve names that begin with a dot, too
+	Precompressed []encoding.Coding // siblings to look for, the preferred one first
+	Fallback      string            // path below the root that is served in place of one that is missing; empty: 404
+	MaxAge        time.Duration     // of Cache-Control; 0: no such field
 }
 
 // Tree serves the files of an FS.
@@ -163,13 +164,9 @@ func (t *Tree) directory(r *Request, a *Answer, name []byte) error {
 // file answers with the open regular file.
 func (t *Tree) file(r *Request, a *Answer, name []byte) error {
 	kind := typeOf(name)
-	coding, ok := t.choose(r, a, name)
+	coding := t.choose(r, a, name)
 	if len(t.o.Precompressed) > 0 {
 		a.vary = true
-	}
-	if !ok {
-		a.fail(406)
-		return nil
 	}
 	now := r.Now.UnixNano()
 	a.tag(coding, now)
@@ -188,7 +185,7 @@ func (t *Tree) file(r *Request, a *Answer, name []byte) error {
 }
 
 // content answers with the file or the ranges of it that are asked for.
-func (t *Tree) content(r *Request, a *Answer, kind string, coding Coding) {
+func (t *Tree) content(r *Request, a *Answer, kind string, coding encoding.Coding) {
 	size := a.File.Size
 	a.Status, a.Length = 200, size
 	switch a.ranges = a.ranges[:0]; r.ranges(a) {
@@ -210,7 +207,7 @@ func (t *Tree) content(r *Request, a *Answer, kind string, coding Coding) {
 		}
 		a.piece(whole)
 	}
-	if coding != Identity {
+	if coding != encoding.Identity {
 		a.add("Content-Encoding", coding.String())
 	}
 	t.meta(a)
