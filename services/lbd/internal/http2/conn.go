@@ -22,11 +22,15 @@ type Options struct {
 	StreamWindow int32        // bytes of content that are kept for a stream until they are used; at least 65535
 	ConnWindow   int32        // and for all streams of a connection
 	MaxPending   int          // bytes that wait to be sent before SendData takes no more
+	Allow        Allowances   // what the peer may do that costs us more than itself
 }
 
 // DefaultOptions are what servers commonly take.
 func DefaultOptions() Options {
-	return Options{Limits: http1.DefaultLimits(), MaxStreams: 100, StreamWindow: 64 << 10, ConnWindow: 1 << 20, MaxPending: 64 << 10}
+	return Options{
+		Limits: http1.DefaultLimits(), MaxStreams: 100, StreamWindow: 64 << 10, ConnWindow: 1 << 20, MaxPending: 64 << 10,
+		Allow: DefaultAllowances(),
+	}
 }
 
 // EventKind is what has happened.
@@ -190,11 +194,18 @@ func (c *Conn) fail(code ErrCode, why Reason) {
 		return
 	}
 	c.failed, c.code, c.reason = true, code, why
+	c.tally().GoAways[Sent].add(int(why))
 	c.Out = appendGoAway(c.Out, c.lastSeen(), code, why.String())
 }
 
 // flood ends the connection for abuse.
 func (c *Conn) flood(why Reason) { c.fail(EnhanceYourCalm, why) }
+
+// remember notes how a stream has ended. As many are remembered as may end at once.
+func (c *Conn) remember(id uint32, mine bool) { c.ended.add(id, mine, max(128, c.o.MaxStreams)) }
+
+// tally is where what happens is counted.
+func (c *Conn) tally() *Tally { return &c.pool.Tallies[c.role] }
 
 // lastSeen returns the last stream of the peer's that was looked at.
 func (c *Conn) lastSeen() uint32 {
@@ -206,7 +217,7 @@ func (c *Conn) lastSeen() uint32 {
 
 // answered counts a control frame that waits to be sent.
 func (c *Conn) answered() {
-	if c.control++; c.control > maxControl {
+	if c.control++; c.control > c.o.maxControl() {
 		c.flood(ControlFlood)
 	}
 }

@@ -26,8 +26,11 @@
 // # Floods
 //
 // A peer pays for what costs us more than itself: frames that are answered, that do nothing, or that undo what another has begun.
-// Each kind is counted in a bucket that leaks with time and with useful work (see flood.go); one that runs over ends the connection with
-// ENHANCE_YOUR_CALM and a Reason. A head is bounded by http1.Limits, in the bytes of its block and in what it decodes to; a stream counts
-// until its handler is done with it (Release), not only until the peer has reset it. Control frames that wait to be sent are
-// bounded by maxControl; who has more than MaxPending bytes to send should not read on.
+// Each kind is counted in a bucket that leaks with time and with useful work (see flood.go); one that runs over Options.Allow ends the connection
+// with ENHANCE_YOUR_CALM and a Reason. A stream that the peer makes us reset counts as one that it resets. A head is bounded by http1.Limits, in the
+// bytes and frames of its block and in what it decodes to; a stream counts until its handler is done with it (Release), not only until the peer has
+// reset it. Control frames that wait to be sent are bounded by maxControl; who has more than MaxPending bytes to send should not read on. Content of
+// streams that we have reset is no flood: as much as their window may be on its way.
+//
+// A Tally of the Pool says how many streams there were, and why streams and connections were ended, by whom.
 package http2

@@ -18,6 +18,7 @@ type flooder struct {
 	head []byte
 	// left unflushed if set
 	stuck bool
+	hold  bool // requests are not answered, nor is their content taken
 }
 
 func newFlooder(t *testing.T) *flooder {
@@ -41,7 +42,7 @@ func (f *flooder) send(b []byte) {
 			}
 			return
 		case Head:
-			if ev.End {
+			if ev.End && !f.hold {
 				f.c.SendHead(ev.Stream, AppendStatus(nil, 200), true)
 				f.c.Release(ev.Stream)
 			}
@@ -51,7 +52,9 @@ func (f *flooder) send(b []byte) {
 		case Reset:
 			f.c.Release(ev.Stream)
 		case Data:
-			f.c.Took(ev.Stream, len(ev.Data))
+			if !f.hold {
+				f.c.Took(ev.Stream, len(ev.Data))
+			}
 		}
 	}
 }
@@ -81,15 +84,14 @@ func TestFloods(t *testing.T) {
 		step  func(f *flooder)
 	}{
 		{"resets", RapidReset, 200, 1000, 25 * time.Millisecond, func(f *flooder) { f.frame(FrameRSTStream, 0, f.open(0), u32(8)) }},
-		{"resets that we are made to send", RapidReset, 200, 1000, 25 * time.Millisecond, func(f *flooder) { f.frame(FrameWindowUpdate, 0, f.open(0), u32(0)) }},
 		{"heads that are none", RapidReset, 200, 1000, 25 * time.Millisecond, func(f *flooder) {
 			f.frame(FrameHeaders, FlagEndHeaders|FlagEndStream, f.next, []byte{0x82})
 			f.next += 2
 		}},
 		{"settings", SettingsFlood, 20, 100, 250 * time.Millisecond, func(f *flooder) { f.frame(FrameSettings, 0, 0, nil) }},
 		{"acknowledgements", SettingsFlood, 20, 100, 250 * time.Millisecond, func(f *flooder) { f.frame(FrameSettings, FlagAck, 0, nil) }},
-		{"pings", PingFlood, 100, 1000, 20 * time.Millisecond, func(f *flooder) { f.frame(FramePing, 0, 0, make([]byte, 8)) }},
-		{"windows", UpdateFlood, 1000, 5000, 5 * time.Millisecond, func(f *flooder) { f.frame(FrameWindowUpdate, 0, 0, u32(1)) }},
+		{"pings", PingFlood, 500, 1100, 20 * time.Millisecond, func(f *flooder) { f.frame(FramePing, 0, 0, make([]byte, 8)) }},
+		{"windows", UpdateFlood, 2000, 5100, 5 * time.Millisecond, func(f *flooder) { f.frame(FrameWindowUpdate, 0, 0, u32(1)) }},
 		{"priorities", IdleFlood, 500, 2000, 20 * time.Millisecond, func(f *flooder) { f.frame(FramePriority, 0, 1, make([]byte, 5)) }},
 		{"unknown frames", IdleFlood, 500, 2000, 20 * time.Millisecond, func(f *flooder) { f.frame(0x77, 0, 0, nil) }},
 		{"content of closed streams", IdleFlood, 500, 2000, 20 * time.Millisecond, func(f *flooder) {
@@ -123,6 +125,116 @@ func TestFloods(t *testing.T) {
 				t.Errorf("one each %s ends with %s after %s", tt.pace, f.c.reason, f.now)
 			}
 		})
+	}
+}
+
+// TestMadeYouReset has streams ended by us, each for a fault of the client's while its request is served (CVE-2025-8671): that is no cheaper for it
+// than to reset them itself.
+func TestMadeYouReset(t *testing.T) {
+	u32 := func(n uint32) []byte { return appendUint32(nil, n) }
+	one := AppendField(AppendRequest(nil, []byte("POST"), []byte("http"), []byte("a"), []byte("/")), []byte("content-length"), []byte("1"))
+	for _, tt := range []struct {
+		name string
+		want Reason
+		step func(f *flooder)
+	}{
+		{"a window that does not grow", ZeroIncrement, func(f *flooder) { f.frame(FrameWindowUpdate, 0, f.open(FlagEndStream), u32(0)) }},
+		{"a window too large", WindowOverflow, func(f *flooder) { f.frame(FrameWindowUpdate, 0, f.open(FlagEndStream), u32(maxWindow)) }},
+		{"content behind the end", ClosedStream, func(f *flooder) { f.frame(FrameData, 0, f.open(FlagEndStream), []byte("x")) }},
+		{"a head behind the end", ClosedStream, func(f *flooder) { f.frame(FrameHeaders, FlagEndHeaders, f.open(FlagEndStream), f.head) }},
+		{"a priority of another length", BadFrameSize, func(f *flooder) { f.frame(FramePriority, 0, f.open(FlagEndStream), make([]byte, 4)) }},
+		{"a stream that depends on itself", SelfDependency, func(f *flooder) {
+			id := f.open(FlagEndStream)
+			f.frame(FramePriority, 0, id, append(u32(id), 0))
+		}},
+		{"trailers that do not end", BadTrailers, func(f *flooder) {
+			f.frame(FrameHeaders, FlagEndHeaders, f.open(0), AppendField(nil, []byte("x"), []byte("y")))
+		}},
+		{"more content than was said", LengthMismatch, func(f *flooder) {
+			f.head = one
+			f.frame(FrameData, 0, f.open(0), []byte("xy"))
+		}},
+		{"more content than the window", WindowExceeded, func(f *flooder) {
+			id := f.open(0)
+			for range 5 {
+				f.frame(FrameData, 0, id, make([]byte, MaxFrame-8))
+			}
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			f := newFlooder(t)
+			f.hold = true
+			n := 0
+			for ; n < 2000 && !f.c.failed; n++ {
+				tt.step(f)
+			}
+			if code, why, _ := f.c.Failure(); n < 200 || n > 502 || why != RapidReset || code != EnhanceYourCalm {
+				t.Errorf("after %d times: %s %s", n, code, why)
+			}
+			if sent := f.pool.Tallies[Server].Resets[Sent][tt.want].Load(); sent < 500 {
+				t.Errorf("%d resets for %s were counted", sent, tt.want)
+			}
+			f = newFlooder(t)
+			f.hold = true
+			for end := 10 * time.Minute; f.now < end && !f.c.failed; f.now += 25 * time.Millisecond {
+				tt.step(f)
+			}
+			if f.c.failed {
+				t.Errorf("one each 25ms ends with %s after %s", f.c.reason, f.now)
+			}
+		})
+	}
+}
+
+// TestAllowances: what is told of a connection counts for it, also where it is very much.
+func TestAllowances(t *testing.T) {
+	for _, tt := range []struct{ rate, most int }{{1, 11}, {7, 71}, {1_000_000, 10_000_001}} {
+		var b bucket
+		n := 1
+		for ; b.pour(time.Hour, Allow(tt.rate)); n++ {
+		}
+		if n != tt.most {
+			t.Errorf("%d/s run over at once after %d, want %d", tt.rate, n, tt.most)
+		}
+		if b.pour(time.Hour+time.Second/time.Duration(tt.rate)/2, Allow(tt.rate)) || !b.pour(1<<62, Allow(tt.rate)) || b.level != 1 {
+			t.Errorf("%d/s: %+v after years", tt.rate, b)
+		}
+	}
+}
+
+// TestContentUnderWay: a client learns late that it need not send the rest. What it has sent of it is no flood, whatever the window.
+func TestContentUnderWay(t *testing.T) {
+	f := newFlooder(t)
+	id := f.open(0)
+	s := f.c.table.get(id)
+	f.c.SendHead(s, AppendStatus(nil, 413), true)
+	f.c.Release(s)
+	for range 5000 {
+		f.frame(FrameData, 0, id, make([]byte, 1000))
+	}
+	if f.c.failed {
+		t.Errorf("it ends with %s", f.c.reason)
+	}
+}
+
+// TestManyStreams: all streams of a client may end at once, for no fault of its own, and what it has sent for them comes after.
+func TestManyStreams(t *testing.T) {
+	var pool Pool
+	f := &flooder{t: t, next: 1, head: AppendRequest(nil, []byte("POST"), []byte("http"), []byte("a"), []byte("/")), hold: true, stuck: true}
+	o := DefaultOptions()
+	o.MaxStreams = 5000
+	f.c.Begin(Server, &o, &pool)
+	f.send([]byte(Preface))
+	f.send(appendSettings(nil))
+	for range o.MaxStreams {
+		f.open(0)
+	}
+	f.c.Each(func(s *Stream) { f.c.Reset(s, Cancel); f.c.Release(s) })
+	for i := range o.MaxStreams {
+		f.frame(FrameData, FlagEndStream, uint32(2*i+1), []byte("x"))
+	}
+	if n := pool.Tallies[Server].Resets[Sent][Cancel.cause()].Load(); f.c.failed || n != 5000 {
+		t.Errorf("%d are reset; it ends with %s", n, f.c.reason)
 	}
 }
 
@@ -165,7 +277,7 @@ func TestContinuationFlood(t *testing.T) {
 		for ; n < 1000 && !f.c.failed; n++ {
 			f.frame(FrameContinuation, 0, 1, make([]byte, size))
 		}
-		if f.c.reason != BlockFlood || n > maxBlockFrames+1 || cap(f.c.partial) > 1<<18 {
+		if f.c.reason != BlockFlood || n > f.c.o.maxBlockFrames()+1 || cap(f.c.partial) > 1<<18 {
 			t.Errorf("pieces of %d: %s after %d, %d bytes kept", size, f.c.reason, n, cap(f.c.partial))
 		}
 	}
@@ -190,7 +302,7 @@ func TestBomb(t *testing.T) {
 func TestControlFlood(t *testing.T) {
 	f := newFlooder(t)
 	f.stuck = true
-	n := 0
+	n, maxControl := 0, f.c.o.maxControl()
 	for ; n < 10*maxControl && !f.c.failed; n++ {
 		f.now += time.Second
 		f.frame(FramePing, 0, 0, make([]byte, 8))

@@ -50,7 +50,7 @@ func (c *Conn) continuation(h FrameHeader, p []byte) Event {
 // fragment takes a part of a header block.
 func (c *Conn) fragment(p []byte, last bool) Event {
 	// One that is too large for its use, but not out of all bounds, is decoded all the same: then a status can say so.
-	if c.blockFrames++; c.blockFrames > maxBlockFrames || len(c.partial)+len(p) > 2*c.o.Limits.Head {
+	if c.blockFrames++; c.blockFrames > c.o.maxBlockFrames() || len(c.partial)+len(p) > 2*c.o.Limits.Head {
 		c.flood(BlockFlood)
 		return Event{}
 	}
@@ -108,11 +108,11 @@ func (c *Conn) lateBlock(id uint32, b []byte) Event {
 func (c *Conn) request(id uint32, b []byte) Event {
 	switch {
 	case id > c.admitted: // GOAWAY tells that it is not looked at, nor what follows on it
-		return c.refuse(id, b, NoError)
+		return c.refuse(id, b, NoReason, NoError)
 	case c.blockSelf:
-		return c.refuse(id, b, ProtocolError)
+		return c.refuse(id, b, SelfDependency, ProtocolError)
 	case c.active >= c.o.MaxStreams:
-		return c.refuse(id, b, RefusedStream)
+		return c.refuse(id, b, TooManyStreams, RefusedStream)
 	}
 	why, ok := c.decodeHead(b, false)
 	if !ok {
@@ -135,7 +135,7 @@ func (c *Conn) request(id uint32, b []byte) Event {
 	ev := Event{Kind: Head, Stream: s, End: c.blockEnds}
 	if why != http1.OK {
 		ev.Kind, ev.Why, ev.Reason = Refused, why, BadHead
-		if !c.buckets.resets.pour(c.now, allowResets) {
+		if !c.buckets.resets.pour(c.now, c.o.Allow.Resets) {
 			c.flood(RapidReset)
 		}
 	}
@@ -145,18 +145,17 @@ func (c *Conn) request(id uint32, b []byte) Event {
 	return ev
 }
 
-// refuse lets a new stream be one that has ended, by a reset unless code is NoError.
-func (c *Conn) refuse(id uint32, b []byte, code ErrCode) Event {
+// refuse lets a new stream be one that has ended, by a reset unless there is no reason for one.
+func (c *Conn) refuse(id uint32, b []byte, why Reason, code ErrCode) Event {
 	c.highest = id
-	c.ended.add(id, true)
+	c.remember(id, true)
 	if !c.skip(b) {
 		return Event{}
 	}
-	if code != NoError {
-		c.Out = appendRSTStream(c.Out, id, code)
-		c.answered()
+	if why != NoReason {
+		c.sendReset(id, code, int(why))
 	}
-	if !c.buckets.refused.pour(c.now, allowRefused) {
+	if !c.buckets.refused.pour(c.now, c.o.Allow.Resets) {
 		c.flood(StreamFlood)
 	}
 	return Event{}

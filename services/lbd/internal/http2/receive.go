@@ -100,7 +100,7 @@ func (c *Conn) whole(h FrameHeader, p []byte) Event {
 
 // meaningless counts a frame that is ignored.
 func (c *Conn) meaningless() {
-	if !c.buckets.idle.pour(c.now, allowIdle) {
+	if !c.buckets.idle.pour(c.now, c.o.Allow.Idle) {
 		c.flood(IdleFlood)
 	}
 }
@@ -154,7 +154,7 @@ func (c *Conn) admit(h FrameHeader, s *Stream, length, content int) Event {
 	end := h.Flags&FlagEndStream != 0
 	switch {
 	case s == nil:
-		return c.afterEnd(h)
+		return c.afterEnd(h, content)
 	case s.remoteEnd:
 		return c.streamError(s, StreamClosed, ClosedStream)
 	case !s.headed:
@@ -168,7 +168,7 @@ func (c *Conn) admit(h FrameHeader, s *Stream, length, content int) Event {
 	}
 	if content > 0 {
 		c.buckets.useful()
-	} else if !end && !c.buckets.empty.pour(c.now, allowEmpty) {
+	} else if !end && !c.buckets.empty.pour(c.now, c.o.Allow.Empty) {
 		c.flood(EmptyFlood)
 	}
 	return Event{}
@@ -176,20 +176,19 @@ func (c *Conn) admit(h FrameHeader, s *Stream, length, content int) Event {
 
 // afterEnd judges a DATA frame on a stream that there is not. Content of one that we reset was on its way, or is still to be stopped: that takes as
 // many frames as the peer made of a window, and is no more than it could have sent had we taken it.
-func (c *Conn) afterEnd(h FrameHeader) Event {
+func (c *Conn) afterEnd(h FrameHeader, content int) Event {
 	if c.unopened(h.Stream) {
 		c.fail(ProtocolError, BadFrame)
 		return Event{}
 	}
 	known, mine := c.ended.find(h.Stream)
 	mine = mine || !known && c.role == Client // see lateBlock
-	if mine && h.Length > 0 {
+	if mine && content > 0 {
 		return Event{}
 	}
 	c.meaningless()
 	if !mine {
-		c.Out = appendRSTStream(c.Out, h.Stream, StreamClosed)
-		c.answered()
+		c.sendReset(h.Stream, StreamClosed, int(ClosedStream))
 	}
 	return Event{}
 }
@@ -237,13 +236,14 @@ func (c *Conn) rstStream(h FrameHeader, p []byte) Event {
 		c.meaningless()
 		return Event{}
 	}
-	if c.role == Server && !c.buckets.resets.pour(c.now, allowResets) {
+	if c.role == Server && !c.buckets.resets.pour(c.now, c.o.Allow.Resets) {
 		c.flood(RapidReset)
 		return Event{}
 	}
-	ended := s.remoteEnd
+	ended, code := s.remoteEnd, ErrCode(binary.BigEndian.Uint32(p))
+	c.tally().Resets[Received].add(code.cause())
 	c.close(s, false)
-	return Event{Kind: Reset, Stream: s, End: ended, Code: ErrCode(binary.BigEndian.Uint32(p)), Reason: PeerReset}
+	return Event{Kind: Reset, Stream: s, End: ended, Code: code, Reason: PeerReset}
 }
 
 func (c *Conn) windowUpdate(h FrameHeader, p []byte) Event {
@@ -252,7 +252,7 @@ func (c *Conn) windowUpdate(h FrameHeader, p []byte) Event {
 		return Event{}
 	}
 	n := int64(binary.BigEndian.Uint32(p) & maxWindow)
-	if !c.buckets.updates.pour(c.now, allowUpdates) {
+	if !c.buckets.updates.pour(c.now, c.o.Allow.Updates) {
 		c.flood(UpdateFlood)
 		return Event{}
 	}
@@ -308,10 +308,9 @@ func dependency(p []byte) uint32 { return binary.BigEndian.Uint32(p) & maxStream
 // streamError ends a stream for the peer's fault. A peer that has us reset stream after stream is as bad as one that does so itself
 // (CVE-2025-8671).
 func (c *Conn) streamError(s *Stream, code ErrCode, why Reason) Event {
-	c.Out = appendRSTStream(c.Out, s.id, code)
-	c.answered()
+	c.sendReset(s.id, code, int(why))
 	c.close(s, true)
-	if c.role == Server && !c.buckets.resets.pour(c.now, allowResets) {
+	if c.role == Server && !c.buckets.resets.pour(c.now, c.o.Allow.Resets) {
 		c.flood(RapidReset)
 	}
 	return Event{Kind: Reset, Stream: s, Code: code, Reason: why}
@@ -324,7 +323,7 @@ func (c *Conn) close(s *Stream, mine bool) {
 	}
 	s.closed, s.localEnd, s.remoteEnd = true, true, true
 	c.table.remove(s)
-	c.ended.add(s.id, mine)
+	c.remember(s.id, mine)
 	c.unwait(s)
 	if c.filling == s {
 		c.filling = nil

@@ -35,6 +35,7 @@ func (c *Conn) newStream(id uint32) *Stream {
 	c.highest = id
 	c.table.add(s)
 	c.active++
+	c.tally().Opened.Add(1)
 	return s
 }
 
@@ -150,9 +151,15 @@ func (c *Conn) Reset(s *Stream, code ErrCode) {
 	if s.closed || c.failed {
 		return
 	}
-	c.Out = appendRSTStream(c.Out, s.id, code)
-	c.answered()
+	c.sendReset(s.id, code, code.cause())
 	c.close(s, true)
+}
+
+// sendReset tells the peer that a stream has ended, for a cause.
+func (c *Conn) sendReset(id uint32, code ErrCode, cause int) {
+	c.Out = appendRSTStream(c.Out, id, code)
+	c.answered()
+	c.tally().Resets[Sent].add(cause)
 }
 
 // Release says that the caller is done with a stream, which is not used again. What has not ended of it is reset: without an error where
@@ -170,6 +177,7 @@ func (c *Conn) Release(s *Stream) {
 	}
 	c.credit(s.held)
 	c.active--
+	c.tally().Released.Add(1)
 	c.queue = slices.DeleteFunc(c.queue, func(ev Event) bool { return ev.Stream == s })
 	c.pool.put(s)
 }

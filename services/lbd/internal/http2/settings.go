@@ -15,7 +15,7 @@ func (c *Conn) settings(h FrameHeader, p []byte) {
 	case ack && !c.acked:
 		c.acked = true
 		return
-	case !c.buckets.settings.pour(c.now, allowSettings):
+	case !c.buckets.settings.pour(c.now, c.o.Allow.Settings):
 		c.flood(SettingsFlood)
 		return
 	case ack: // of nothing
@@ -76,7 +76,7 @@ func (c *Conn) ping(h FrameHeader, p []byte) {
 		c.fail(ProtocolError, BadFrame)
 	case h.Flags&FlagAck != 0 && [8]byte(p) == drainPing && c.draining == warned:
 		c.FinishDrain()
-	case !c.buckets.pings.pour(c.now, allowPings):
+	case !c.buckets.pings.pour(c.now, c.o.Allow.Pings):
 		c.flood(PingFlood)
 	case h.Flags&FlagAck == 0:
 		c.Out = appendPing(c.Out, FlagAck, [8]byte(p))
@@ -96,6 +96,9 @@ func (c *Conn) goAway(h FrameHeader, p []byte) {
 		return
 	}
 	c.meaningless()
+	if !c.gone {
+		c.tally().GoAways[Received].add(ErrCode(binary.BigEndian.Uint32(p[4:])).cause())
+	}
 	c.gone = true
 	if c.role == Server {
 		return
@@ -119,6 +122,7 @@ func (c *Conn) Drain() {
 		return
 	}
 	c.draining = warned
+	c.tally().GoAways[Sent].add(NoError.cause())
 	c.Out = appendGoAway(c.Out, maxStreamID, NoError, "")
 	c.Out = appendPing(c.Out, 0, drainPing)
 }
@@ -127,6 +131,9 @@ func (c *Conn) Drain() {
 func (c *Conn) FinishDrain() {
 	if c.draining == closing || c.failed {
 		return
+	}
+	if c.draining == serving {
+		c.tally().GoAways[Sent].add(NoError.cause())
 	}
 	c.draining = closing
 	c.admitted = c.highest

@@ -53,6 +53,8 @@ func (s *Stream) Trailers() *http1.Chunks {
 // Pool keeps the memory of streams that have ended for new ones, and what heads are decoded to, for all connections of one goroutine. The
 // zero value is ready.
 type Pool struct {
+	Tallies [2]Tally // by Role
+
 	free []*Stream
 	head http1.Head
 	text arena
@@ -143,15 +145,20 @@ func (t *streams) each(f func(*Stream)) {
 
 // history remembers how the last streams have ended, for frames that come after.
 type history struct {
-	ids [128]uint32 // with mine, if it was we who reset it
-	at  int
+	ids []uint32 // with resetByUs, if it was we
+	at  int      // where the oldest is, once it is full
 }
 
 const resetByUs = 1 << 31
 
-func (h *history) add(id uint32, mine bool) {
+// add adds a stream, in place of the oldest if there are most.
+func (h *history) add(id uint32, mine bool, most int) {
 	if mine {
 		id |= resetByUs
+	}
+	if len(h.ids) < most {
+		h.ids = append(h.ids, id)
+		return
 	}
 	h.ids[h.at] = id
 	h.at = (h.at + 1) % len(h.ids)
