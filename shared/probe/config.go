@@ -37,7 +37,7 @@ type Config struct {
 	Interval     conf.Duration `yaml:"interval" default:"2s" min:"50ms" max:"24h" doc:"Time from the start of one check to the start of the next, while the state is settled."`
 	FastInterval conf.Duration `yaml:"fast_interval" default:"0" max:"24h" doc:"Interval while the state is unsettled: after a first failure, while rising, before the first result. 0 means a quarter of interval."`
 	DownInterval conf.Duration `yaml:"down_interval" default:"0" max:"24h" doc:"Interval while the target is down and fails every check. 0 means interval."`
-	Timeout      conf.Duration `yaml:"timeout" default:"1s" min:"1ms" max:"10m" doc:"Longest wait for a check, from connect to last byte. At most interval."`
+	Timeout      conf.Duration `yaml:"timeout" default:"0" max:"10m" doc:"Longest wait for a check, from connect to last byte. At most interval. 0 means 1s, or interval where that is shorter."`
 	Rise         int           `yaml:"rise" default:"2" min:"1" max:"1000" doc:"Successes in a row that bring a target up."`
 	Fall         int           `yaml:"fall" default:"3" min:"1" max:"1000" doc:"Failures in a row that take a target down."`
 	Jitter       int           `yaml:"jitter" default:"10" min:"0" max:"50" doc:"Each interval is longer or shorter by up to this many percent, at random."`
@@ -68,6 +68,14 @@ type FlapConfig struct {
 	Suppress    int           `yaml:"suppress" default:"3500" min:"1000" max:"100000" doc:"Points at which the target is held down: 3500 is the fourth fall in quick succession."`
 	Reuse       int           `yaml:"reuse" default:"1500" min:"1" max:"100000" doc:"Points at which it is let go. Less than suppress."`
 	MaxSuppress conf.Duration `yaml:"max_suppress" default:"5m" min:"1s" max:"24h" doc:"Longest time a target is held down after its last fall."`
+}
+
+// Patience returns how long a check may take.
+func (c *Config) Patience() time.Duration {
+	if c.Timeout > 0 {
+		return c.Timeout.Std()
+	}
+	return min(time.Second, c.Interval.Std())
 }
 
 // Validate reports what single fields cannot tell.

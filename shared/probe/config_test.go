@@ -3,6 +3,7 @@ package probe
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/everup/everup/shared/conf"
 )
@@ -40,6 +41,24 @@ func TestConfigTags(t *testing.T) {
 	if err := conf.CheckStruct(Config{}); err != nil {
 		t.Error(err)
 	}
+}
+
+// TestPatience: a check takes a second at most, and never longer than the time between two, unless it is told.
+func TestPatience(t *testing.T) {
+	f := func(text string, want time.Duration) {
+		t.Helper()
+		c, err := readConfig(text)
+		if err != nil {
+			t.Fatalf("%s: %v", text, err)
+		}
+		if got := c.Patience(); got != want {
+			t.Errorf("%s: %v, want %v", text, got, want)
+		}
+	}
+	f("interval: 2s", time.Second)
+	f("interval: 250ms", 250*time.Millisecond)
+	f("interval: 250ms\ntimeout: 100ms", 100*time.Millisecond)
+	f("interval: 10s\ntimeout: 5s", 5*time.Second)
 }
 
 func TestConfigErrors(t *testing.T) {

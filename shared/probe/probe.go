@@ -117,7 +117,7 @@ func New(cfg Config) (Checker, error) {
 	if err != nil {
 		return nil, fault.Wrap(fault.Config, err, "probe: make %s check", cfg.Type)
 	}
-	return &checker{kind: cfg.Type, check: f, addr: cfg.Address, port: cfg.Port, timeout: cfg.Timeout.Std()}, nil
+	return &checker{kind: cfg.Type, check: f, addr: cfg.Address, port: cfg.Port, timeout: cfg.Patience()}, nil
 }
 
 func newCheckFunc(cfg *Config) (checkFunc, error) {

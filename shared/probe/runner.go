@@ -82,9 +82,8 @@ func NewRunner(o RunnerOptions) *Runner {
 // It fails with fault.Config for a cfg that makes no check, with fault.Full at MaxTargets and with
 // fault.Unavailable after Close.
 func (r *Runner) Add(key string, t Target, cfg Config, notify func(Change)) error {
-	if cfg.Interval <= 0 || cfg.Timeout <= 0 {
-		return fault.New(fault.Config, "probe: add %s: interval %s, timeout %s: defaults are not set",
-			key, cfg.Interval.Std(), cfg.Timeout.Std())
+	if cfg.Interval <= 0 {
+		return fault.New(fault.Config, "probe: add %s: interval %s: defaults are not set", key, cfg.Interval.Std())
 	}
 	check, err := r.opt.New(cfg)
 	if err != nil {

@@ -153,7 +153,7 @@ func (w *watch) once(ctx context.Context, planned time.Time, discards int) (star
 	}
 	defer func() { <-r.slots }()
 	w.mu.Lock()
-	check, timeout := w.check, w.cfg.Timeout.Std()
+	check, timeout := w.check, w.cfg.Patience()
 	w.mu.Unlock()
 
 	start = time.Now()
