@@ -97,7 +97,11 @@ var (
 func New(c *Config, env *daemon.Env) (*Service, error) {
 	s := &Service{env: env, cfg: c, pools: map[conf.Name]*pool.Pool{}, backends: pool.NewBackends(), look: make(chan struct{}, 1), guards: newGuards()}
 	s.roots = roots{gate: files.NewGate(c.Connections), dirs: map[string]*files.Dir{}}
-	s.sessionKeys = sessionKeys(env.Keys)
+	keys, err := keysOf(env)
+	if err != nil {
+		return nil, err
+	}
+	s.sessionKeys = keys.Derive("lbd-session", 32)
 	overrides, err := state.OpenOverrides(env.State)
 	if err != nil {
 		if overrides == nil {
@@ -109,9 +113,7 @@ func New(c *Config, env *daemon.Env) (*Service, error) {
 	if s.vips, err = vip.New(c.Tracked(), s.vipEnv(env)); err != nil {
 		return nil, err
 	}
-	if s.certs, err = s.newKeeper(env); err != nil {
-		return nil, err
-	}
+	s.certs = certs.NewKeeper(certs.Env{Keys: keys, Health: env.Health, Event: s.certificateEvent})
 	s.runner = probe.NewRunner(probe.RunnerOptions{Metrics: env.Metrics})
 	s.counters = newCounters()
 	s.events = events.NewEmitter(env.Bus.Emit)

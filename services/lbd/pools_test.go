@@ -20,7 +20,7 @@ func browser(t *testing.T) *http.Client {
 	return c
 }
 
-// A client stays at its member by a cookie that tells no address, also through a drain and a reload; when the member is gone it gets
+// A client stays at its member by a cookie that tells no address, also through a drain, a reload and a restart; when the member is gone it gets
 // another, and a cookie that says so.
 func TestSessionsStick(t *testing.T) {
 	a, z := backend(t, "a"), backend(t, "z")
@@ -60,6 +60,9 @@ func TestSessionsStick(t *testing.T) {
 	}
 	b.reload(yaml)
 	stays("after a reload", mine)
+	b.stop()
+	b = startIn(t, b.dir, yaml)
+	stays("after a restart", mine)
 	if out := command(b, "pool", "drain", "web", addr); !strings.Contains(out, "drained but for its sessions") {
 		t.Errorf("drain printed %q", out)
 	}

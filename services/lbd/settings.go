@@ -1,26 +1,13 @@
 package lbd
 
 import (
-	"crypto/rand"
-
 	"github.com/everup/everup/services/lbd/internal/affinity"
 	"github.com/everup/everup/services/lbd/internal/config"
 	"github.com/everup/everup/services/lbd/internal/pool"
 	"github.com/everup/everup/shared/conf"
 	"github.com/everup/everup/shared/fault"
-	"github.com/everup/everup/shared/pki"
 	"github.com/everup/everup/shared/probe"
 )
-
-// sessionKeys are what cookies of sessions are signed by: the fleet's, so that every lbd takes those of the others, or the process's own.
-func sessionKeys(fleet *pki.Keys) [][]byte {
-	if fleet != nil {
-		return fleet.Derive("lbd-session", 32)
-	}
-	own := make([]byte, 32)
-	rand.Read(own) // never fails (crypto/rand.Read)
-	return [][]byte{own}
-}
 
 // settings are a pool's configuration in the terms of package pool.
 func settings(p *config.Pool, sessions *affinity.Sessions) *pool.Settings {

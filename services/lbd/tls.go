@@ -11,27 +11,12 @@ import (
 	"github.com/everup/everup/services/lbd/internal/certs"
 	"github.com/everup/everup/shared/admin"
 	"github.com/everup/everup/shared/cli"
-	"github.com/everup/everup/shared/daemon"
 	"github.com/everup/everup/shared/fault"
 	"github.com/everup/everup/shared/metric"
-	"github.com/everup/everup/shared/pki"
 	"github.com/everup/everup/shared/vip"
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 )
-
-// newKeeper returns the keeper of certificates.
-func (s *Service) newKeeper(env *daemon.Env) (*certs.Keeper, error) {
-	var keys certs.Deriver = env.Keys
-	if env.Keys == nil { // it stands alone: what only this process has
-		own, err := pki.New("lbd", pki.GenerateSecret())
-		if err != nil {
-			return nil, err
-		}
-		keys = own
-	}
-	return certs.NewKeeper(certs.Env{Keys: keys, Health: env.Health, Event: s.certificateEvent}), nil
-}
 
 // prepareCerts reads the files of c; commit puts them in force.
 func (s *Service) prepareCerts(c *Config) (commit func(), err error) {

@@ -14,7 +14,7 @@ import (
 
 // Env is what a Keeper needs.
 type Env struct {
-	Keys   Deriver // of tickets; one that only this process has where there is no fleet
+	Keys   Deriver // of tickets
 	Health *health.Registry
 	// Event is told what happened, in order. It must not block, nor ask the Keeper to do anything.
 	Event func(Event)
