@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -161,22 +160,4 @@ func TestSessionsLiveOn(t *testing.T) {
 	own := labtest.FreeAddr(t)
 	f("in a fleet", inFleetOf(t, own, own, "0123456789abcdef0123"))
 	f("alone", "")
-}
-
-// reload puts another text in the place of one in the configuration, and has it read.
-func (p *program) reload(from, to string) {
-	p.t.Helper()
-	b, err := os.ReadFile(p.file())
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	if !strings.Contains(string(b), from) {
-		p.t.Fatalf("the configuration has no %s:\n%s", from, b)
-	}
-	if err := os.WriteFile(p.file(), []byte(strings.Replace(string(b), from, to, 1)), 0o600); err != nil {
-		p.t.Fatal(err)
-	}
-	if out, err := p.lbd("reload"); err != nil {
-		p.t.Fatalf("%v\n%s", err, out)
-	}
 }

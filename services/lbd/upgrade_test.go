@@ -1,295 +1,16 @@
 package lbd
 
 import (
-	"bufio"
 	"crypto/tls"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"net"
-	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
-	"sync/atomic"
-	"syscall"
 	"testing"
-	"time"
 
 	"github.com/everup/everup/shared/labtest"
 )
-
-// program is an lbd that runs as a process of its own, from a copy of the binary that can be replaced.
-type program struct {
-	t    *testing.T
-	dir  string
-	path string // of the copy
-	addr string
-	cmd  *exec.Cmd // the first process
-}
-
-// startProgram runs lbd in front of a member until it serves; how is what its listener says beside its address, and more is added to its
-// configuration. It and its successors are killed with the test.
-func startProgram(t *testing.T, node, member, how, more string) *program {
-	t.Helper()
-	p := &program{t: t, dir: t.TempDir(), addr: fmt.Sprintf("127.0.0.1:%d", labtest.FreePort(t))}
-	p.path = filepath.Join(p.dir, "lbd")
-	p.install(labtest.BuildBinary(t, "github.com/everup/everup/services/lbd/cmd/lbd"))
-	text := fmt.Sprintf("node: %[4]s\nstate: %[1]s/state\nadmin: {socket: %[1]s/sock}\nlisten: [{addr: %[2]q%[5]s}]\nroutes: [{pool: web}]\npools: {web: {members: [{addr: %[3]q}]}}\n",
-		p.dir, p.addr, member, node, how) + more
-	if err := os.WriteFile(p.file(), []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	p.cmd = exec.Command(p.path, "run", "-c", p.file())
-	// Successors write there, too: a file, so that nobody waits for the last of them.
-	log, err := os.Create(filepath.Join(p.dir, "log"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer log.Close()
-	p.cmd.Stderr, p.cmd.Stdout = log, log
-	if err := p.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(p.end)
-	labtest.Eventually(t, patience, "lbd is ready", func() error {
-		_, err := p.pid()
-		return err
-	})
-	return p
-}
-
-func (p *program) file() string { return filepath.Join(p.dir, "lbd.yaml") }
-
-// install puts a program in the place of the copy, as a package manager does.
-func (p *program) install(from string) {
-	p.t.Helper()
-	b, err := os.ReadFile(from)
-	if err == nil {
-		err = os.WriteFile(p.path+".new", b, 0o755)
-	}
-	if err == nil {
-		err = os.Rename(p.path+".new", p.path)
-	}
-	if err != nil {
-		p.t.Fatal(err)
-	}
-}
-
-// script is install of a shell script.
-func (p *program) script(text string) {
-	p.t.Helper()
-	from := filepath.Join(p.dir, "script")
-	if err := os.WriteFile(from, []byte("#!/bin/sh\n"+text+"\n"), 0o755); err != nil {
-		p.t.Fatal(err)
-	}
-	p.install(from)
-}
-
-// lbd runs a verb of the real program.
-func (p *program) lbd(args ...string) (string, error) {
-	out, err := exec.Command(labtest.BuildBinary(p.t, "github.com/everup/everup/services/lbd/cmd/lbd"), append(args, "-c", p.file())...).CombinedOutput()
-	return string(out), err
-}
-
-// pid returns the process that serves, once it is ready.
-func (p *program) pid() (int, error) {
-	out, err := p.lbd("status", "-o", "json")
-	if err != nil {
-		return 0, errors.New(out)
-	}
-	var s struct {
-		PID   int  `json:"pid"`
-		Ready bool `json:"ready"`
-	}
-	if err := json.Unmarshal([]byte(out), &s); err != nil {
-		return 0, err
-	}
-	if !s.Ready {
-		return 0, errors.New("not ready")
-	}
-	return s.PID, nil
-}
-
-// inFleet reports whether the daemon sees two members, and has the bus.
-func (p *program) inFleet() error {
-	out, err := p.lbd("status")
-	if err == nil && (!strings.Contains(out, "2 members, bus ") || strings.Contains(out, "bus connecting")) {
-		err = errors.New(out)
-	}
-	return err
-}
-
-// end kills whoever still runs, and shows what was said if the test failed.
-func (p *program) end() {
-	if pid, err := p.pid(); err == nil && pid != p.cmd.Process.Pid {
-		syscall.Kill(pid, syscall.SIGKILL) // the successor, which nobody waits for but init
-	}
-	p.cmd.Process.Kill()
-	p.cmd.Wait()
-	if p.t.Failed() {
-		b, _ := os.ReadFile(filepath.Join(p.dir, "log"))
-		p.t.Logf("the daemon said:\n%s", b)
-	}
-}
-
-// echoes is a member that answers requests, and echoes what comes after an upgrade.
-func echoes(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Header.Get("Upgrade") == "" {
-			io.WriteString(w, "page")
-			return
-		}
-		c, rw, err := w.(http.Hijacker).Hijack()
-		if err != nil {
-			return
-		}
-		defer c.Close()
-		io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
-		io.Copy(c, rw)
-	})}
-	done := make(chan struct{})
-	go func() { defer close(done); s.Serve(l) }()
-	t.Cleanup(func() { s.Close(); <-done })
-	return l.Addr().String()
-}
-
-// tunnel is an upgraded connection through lbd.
-type tunnel struct {
-	net.Conn
-	in *bufio.Reader
-}
-
-// dial makes a connection to lbd.
-type dial func() (net.Conn, error)
-
-func plainly(addr string) dial { return func() (net.Conn, error) { return net.Dial("tcp", addr) } }
-
-func openTunnel(to dial) (*tunnel, error) {
-	c, err := to()
-	if err != nil {
-		return nil, err
-	}
-	c.SetDeadline(time.Now().Add(2 * patience))
-	io.WriteString(c, "GET /echo HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
-	t := &tunnel{c, bufio.NewReader(c)}
-	res, err := http.ReadResponse(t.in, nil)
-	if err == nil && res.StatusCode != 101 {
-		err = fmt.Errorf("status %d", res.StatusCode)
-	}
-	return t, err
-}
-
-// echo reports whether what is sent comes back.
-func (t *tunnel) echo(text string) error {
-	if _, err := io.WriteString(t, text+"\n"); err != nil {
-		return err
-	}
-	got, err := t.in.ReadString('\n')
-	if err == nil && got != text+"\n" {
-		err = fmt.Errorf("%q came back for %q", got, text)
-	}
-	return err
-}
-
-// flood asks again and again on connections that are kept as long as lbd wants, until stop. It counts answers and failures.
-type flood struct {
-	wg       sync.WaitGroup
-	stop     chan struct{}
-	answered atomic.Int64
-	mu       sync.Mutex
-	failed   []error
-}
-
-func startTraffic(to dial, connections int) *flood {
-	l := &flood{stop: make(chan struct{})}
-	for range connections {
-		l.wg.Go(func() {
-			var c *tunnel
-			for {
-				select {
-				case <-l.stop:
-					if c != nil {
-						c.Close()
-					}
-					return
-				default:
-				}
-				var err error
-				c, err = l.ask(to, c)
-				l.note(err)
-			}
-		})
-	}
-	return l
-}
-
-// ask does one request; nobody tries it again. It returns the connection for the next one, nil if it ended.
-func (l *flood) ask(to dial, c *tunnel) (*tunnel, error) {
-	if c == nil {
-		conn, err := to()
-		if err != nil {
-			return nil, err
-		}
-		c = &tunnel{conn, bufio.NewReader(conn)}
-	}
-	c.SetDeadline(time.Now().Add(patience))
-	io.WriteString(c, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-	res, err := http.ReadResponse(c.in, nil)
-	var body []byte
-	if err == nil {
-		body, err = io.ReadAll(res.Body)
-	}
-	if err == nil && string(body) != "page" {
-		err = fmt.Errorf("status %d: %q", res.StatusCode, body)
-	}
-	if err != nil || res.Close {
-		c.Close()
-		c = nil
-	}
-	return c, err
-}
-
-// note counts a request.
-func (l *flood) note(err error) {
-	if err == nil {
-		l.answered.Add(1)
-		return
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.failed = append(l.failed, err)
-}
-
-// more waits for so many answers more.
-func (l *flood) more(t *testing.T, n int64) {
-	t.Helper()
-	want := l.answered.Load() + n
-	labtest.Eventually(t, patience, "requests are answered", func() error {
-		if got := l.answered.Load(); got < want {
-			return fmt.Errorf("%d of %d", got, want)
-		}
-		return nil
-	})
-}
-
-func (l *flood) end(t *testing.T) {
-	t.Helper()
-	close(l.stop)
-	l.wg.Wait()
-	t.Logf("%d requests", l.answered.Load())
-	for _, err := range l.failed {
-		t.Errorf("a request failed: %v", err)
-	}
-}
 
 // TestUpgrade replaces the process under load: no request fails, and 500 upgraded connections live on in the old process, which ends with
 // the last of them.
@@ -338,12 +59,18 @@ func TestUpgrade(t *testing.T) {
 	}
 }
 
-// TestUpgradeSecure is TestUpgrade over TLS, with clients that speak HTTP/2 among the others.
+// TestUpgradeSecure is TestUpgrade over TLS, with clients that speak HTTP/2 among the others, and with reloads before it that change the
+// certificate and the pool. Some of the 500 talk all the time, the others are silent until the end.
 func TestUpgradeSecure(t *testing.T) {
-	const tunnels = 50
-	certs := labtest.NewCerts(t)
-	p := startProgram(t, "n1", echoes(t), ", tls: web, http2: true", fmt.Sprintf("tls: {web: {certificates: [{cert: %q, key: %q}]}}\n", certs.CertFile, certs.KeyFile))
-	secure := func() (net.Conn, error) { return tls.Dial("tcp", p.addr, certs.Client()) }
+	tunnels := 500
+	if testing.Short() {
+		tunnels = 50
+	}
+	member, before, after := echoes(t), labtest.NewCerts(t), labtest.NewCerts(t)
+	p := startProgram(t, "n1", member, ", tls: web, http2: true", webTLS(before))
+	config := before.Client()
+	config.RootCAs.AppendCertsFromPEM(readFile(t, after.CAFile))
+	secure := func() (net.Conn, error) { return tls.Dial("tcp", p.addr, config) }
 	var open []*tunnel
 	for range tunnels {
 		c, err := openTunnel(secure)
@@ -353,16 +80,26 @@ func TestUpgradeSecure(t *testing.T) {
 		defer c.Close()
 		open = append(open, c)
 	}
-	l, streams := startTraffic(secure, 4), startStreams(p.addr, certs.Client())
-	l.more(t, 100)
-	streams.more(t, 200)
+	talk := startTalk(open[:tunnels/25])
+	l, streams := startTraffic(secure, 4), startStreams(p.addr, config)
+	more := func() {
+		t.Helper()
+		talk.more(t, int64(tunnels))
+		l.more(t, 100)
+		streams.more(t, 200)
+	}
+	more()
+	p.reload(webTLS(before), webTLS(after))
+	more()
+	p.reload("pool: web", "pool: other", "pools: {web:", "pools: {other:")
+	more()
 	if out, err := p.lbd("upgrade"); err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}
-	l.more(t, 200)
-	streams.more(t, 400)
+	more()
 	l.end(t)
 	streams.end(t)
+	talk.end(t)
 	for i, c := range open {
 		if err := c.echo(fmt.Sprint("after ", i)); err != nil {
 			t.Fatalf("upgraded connection %d: %v", i, err)
@@ -372,46 +109,6 @@ func TestUpgradeSecure(t *testing.T) {
 	if err := p.cmd.Wait(); err != nil {
 		t.Errorf("the old process: %v", err)
 	}
-}
-
-// startStreams asks again and again by HTTP/2, eight requests at once on as many connections as the server wants.
-func startStreams(addr string, config *tls.Config) *flood {
-	l := &flood{stop: make(chan struct{})}
-	config = config.Clone()
-	config.NextProtos = nil // the transport names its own
-	tr := &http.Transport{TLSClientConfig: config, ForceAttemptHTTP2: true}
-	client := &http.Client{Transport: tr, Timeout: patience}
-	var asking sync.WaitGroup
-	for range 8 {
-		asking.Go(func() {
-			for {
-				select {
-				case <-l.stop:
-					return
-				default:
-					l.note(getByHTTP2(client, "https://"+addr+"/"))
-				}
-			}
-		})
-	}
-	l.wg.Go(func() {
-		asking.Wait()
-		tr.CloseIdleConnections()
-	})
-	return l
-}
-
-func getByHTTP2(client *http.Client, url string) error {
-	res, err := client.Get(url)
-	if err != nil {
-		return err
-	}
-	defer res.Body.Close()
-	body, err := io.ReadAll(res.Body)
-	if err == nil && (res.ProtoMajor != 2 || string(body) != "page") {
-		err = fmt.Errorf("%s: status %d: %q", res.Proto, res.StatusCode, body)
-	}
-	return err
 }
 
 // TestUpgradeThatFails: a program that refuses the configuration changes nothing; one that dies afterwards is replaced by the old one.
