@@ -179,7 +179,7 @@ func (s *Service) configurePoolsLocked(c *Config, checkers map[conf.Name]probe.C
 }
 
 // liveLocked is what requests from now on see.
-func (s *Service) liveLocked(c *Config, table *rule.Table, pages *pages, keys map[conf.Name]*affinity.Key, contents map[string]*content) *live {
+func (s *Service) liveLocked(c *Config, table *rule.Table, pages *pages, keys map[conf.Name]*affinity.Key, contents *contents) *live {
 	now := time.Now()
 	l := &live{
 		table: table, trusted: c.Proxies(), reasonHeader: c.ReasonHeader, acceptID: c.RequestID.Accept, answerID: c.RequestID.Answer,
@@ -196,7 +196,7 @@ func (s *Service) liveLocked(c *Config, table *rule.Table, pages *pages, keys ma
 		name := conf.Name(n)
 		f := &c.Pools[name].Forwarded
 		g := &group{
-			Pool: s.pools[name], traffic: s.counters.traffic.Pool(n), content: contents[n],
+			Pool: s.pools[name], traffic: s.counters.traffic.Pool(n), content: contents.pools[n],
 			key: keys[name], inform: f.Inform(), beginsTraces: f.Enabled && f.Trace == "make", sampled: f.Sampled,
 		}
 		if t := s.transportOf(name, c.Pools[name], backs[n]); t != nil {
@@ -211,7 +211,7 @@ func (s *Service) liveLocked(c *Config, table *rule.Table, pages *pages, keys ma
 	s.via = via
 	s.roots.gate.SetLimit(c.Connections)
 	for i, tree := range s.roots.configure(c.Routes, now) {
-		l.own = append(l.own, liveRoute{tree, pages.routes[i], c.Routes[i].Intercept})
+		l.own = append(l.own, liveRoute{tree, contents.files[i], pages.routes[i], c.Routes[i].Intercept})
 	}
 	return l
 }

@@ -19,15 +19,30 @@ type content struct {
 	responses *engine.Buffering
 }
 
-// newContents makes every pool's content, by its name.
-func newContents(c *Config) (map[string]*content, error) {
-	out := make(map[string]*content, len(c.Pools))
+// contents are what a configuration does with bodies.
+type contents struct {
+	pools map[string]*content // by name
+	files []*encoding.Policy  // by route; nil: files go as they are, or there are none
+}
+
+func newContents(c *Config) (*contents, error) {
+	out := &contents{make(map[string]*content, len(c.Pools)), make([]*encoding.Policy, len(c.Routes))}
 	for name, p := range c.Pools {
 		policy, err := p.Compress.Policy()
 		if err != nil {
 			return nil, fault.Wrap(fault.Config, err, "lbd: pools.%s.compress", name)
 		}
-		out[string(name)] = &content{policy, requestsOf(p), responsesOf(p)}
+		out.pools[string(name)] = &content{policy, requestsOf(p), responsesOf(p)}
+	}
+	for i := range c.Routes {
+		f := c.Routes[i].Files
+		if f == nil {
+			continue
+		}
+		var err error
+		if out.files[i], err = f.Compress.Policy(); err != nil {
+			return nil, fault.Wrap(fault.Config, err, "lbd: routes[%d].files.compress", i)
+		}
 	}
 	return out, nil
 }

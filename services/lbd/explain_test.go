@@ -41,6 +41,7 @@ func TestExplain(t *testing.T) {
 	content := "../../deploy/examples/lbd-content/lbd.yaml"
 	f("explain-content.txt", content, 0, "--request", "http://www.example.com/news")
 	f("explain-plain.txt", content, 0, "--request", "http://www.example.com/account/x")
+	f("explain-files.txt", "../../deploy/examples/lbd-static/lbd.yaml", 0, "--request", "http://shop.example.com/downloads/list.csv")
 	f("explain-upload.json", content, 0, "--request", "PUT http://www.example.com/upload/x", "-o", "json")
 	f("", rewriting, 0, "--request", "https://www.example.com/", "--header", "X: "+strings.Repeat("y", 3000)) // the environment counts
 	f("", rewriting, 2, "--request", "nonsense")

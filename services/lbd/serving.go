@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/everup/everup/services/lbd/internal/config"
+	"github.com/everup/everup/services/lbd/internal/encoding"
 	"github.com/everup/everup/services/lbd/internal/engine"
 	"github.com/everup/everup/services/lbd/internal/files"
 	"github.com/everup/everup/services/lbd/internal/page"
@@ -12,8 +13,9 @@ import (
 
 // liveRoute is what lbd itself answers requests of a route with.
 type liveRoute struct {
-	tree      *files.Tree // nil: it has no files
-	pages     *page.Set   // those of all routes included; nil: none
+	tree      *files.Tree      // nil: it has no files
+	compress  *encoding.Policy // of files; nil: they go as they are
+	pages     *page.Set        // those of all routes included; nil: none
 	intercept bool
 }
 
@@ -156,6 +158,10 @@ func (l *live) plan(c *scratch, r *engine.Request, p *engine.Plan) {
 // serve answers with a file.
 func (l *live) serve(c *scratch, r *engine.Request, p *engine.Plan) {
 	c.files = files.Request{Head: r.Head, Bytes: r.Bytes, Path: c.verdict.Path, Now: time.Now(), Random: c.facts.Random}
-	l.own[c.verdict.Rule].tree.Answer(&c.files, &c.answer)
+	own := &l.own[c.verdict.Rule]
+	own.tree.Answer(&c.files, &c.answer)
 	p.File, p.Status = &c.answer, c.answer.Status
+	if !c.verdict.Plain {
+		p.Compress = own.compress
+	}
 }

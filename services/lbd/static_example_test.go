@@ -22,7 +22,7 @@ func TestStaticExample(t *testing.T) {
 	}
 	shop := backend(t, "the shop")
 	moved := strings.NewReplacer("0.0.0.0:80", "127.0.0.1:0", "/srv/shop", dir, "192.168.0.100:8080", shop.addr).Replace(string(text))
-	for name, content := range map[string]string{"www/assets/main.css.gz": "zipped", "downloads/list.csv": "a,b\n"} {
+	for name, content := range map[string]string{"www/assets/main.css.gz": "zipped", "downloads/list.csv": "a,b\n", "downloads/long.csv": strings.Repeat("a,b\n", 1000)} {
 		path := filepath.Join(dir, name)
 		os.MkdirAll(filepath.Dir(path), 0o755)
 		if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
@@ -57,6 +57,9 @@ func TestStaticExample(t *testing.T) {
 	f("/assets/none.css", "*/*", 404, "404 Not Found\n")
 	f("/downloads/", html, 200, `<a href="./list.csv">`)
 	f("/downloads/list.csv", "*/*", 200, "a,b\n")
+	if h := f("/downloads/long.csv", "*/*", 200, "\x1f\x8b"); h.Get("Content-Encoding") != "gzip" {
+		t.Errorf("%v", h)
+	}
 	f("/api/x", "*/*", 200, "the shop")
 	if _, err := b.service().maintain(MaintenanceChange{Object: "shop", On: true}, "test"); err != nil {
 		t.Fatal(err)

@@ -12,7 +12,7 @@ type Content struct {
 	BufferResponses *BufferResponses `yaml:"buffer_responses" doc:"Take answers off members as fast as they come, so that slow clients hold none. Streams of events, and answers with X-Accel-Buffering: no, are passed on as they come. Absent means that a member waits for its client."`
 }
 
-// Compress is the section `compress` of a pool.
+// Compress is the section `compress` of a pool, and of files.
 type Compress struct {
 	Codings []string  `yaml:"codings" single:"true" default:"[zstd, br, gzip]" enum:"zstd|br|gzip" max:"3" doc:"Codings to use, the best one first; the client's own preference comes before it."`
 	Types   []string  `yaml:"types" single:"true" max:"256" doc:"Types of answers that are compressed, such as text/html, text/*, application/*+json; empty means text, JSON, XML, JavaScript, WebAssembly, SVG and fonts that are not compressed yet."`

@@ -36,6 +36,18 @@ func TestContentErrors(t *testing.T) {
 	f("buffer_request: {}", `f:4:5: pools.web.buffer_request: unknown key (did you mean "buffer_requests"?)`)
 }
 
+// TestCompressFiles: files have a section of the same keys.
+func TestCompressFiles(t *testing.T) {
+	c := parse(t, "routes: [{path: /a, files: {root: /srv, compress: {codings: br, min_size: 2KiB}}}, {path: /b, files: {root: /srv}}]\n")
+	p, err := c.Routes[0].Files.Compress.Policy()
+	if err != nil || p.Min != 2048 || len(p.Prefer) != 1 || p.Prefer[0] != encoding.Brotli {
+		t.Errorf("%+v, %v", p, err)
+	}
+	if p, err := c.Routes[1].Files.Compress.Policy(); p != nil || err != nil {
+		t.Errorf("%+v, %v", p, err)
+	}
+}
+
 func TestPolicy(t *testing.T) {
 	f := func(yaml string, prefer []encoding.Coding, least int64, level encoding.Level, types map[string]bool) {
 		t.Helper()

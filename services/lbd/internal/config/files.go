@@ -18,6 +18,7 @@ type Files struct {
 	Hidden        bool          `yaml:"hidden" default:"false" doc:"Serve names that begin with a dot, too; else they are answered 404, but for /.well-known."`
 	Precompressed []string      `yaml:"precompressed" single:"true" enum:"br|zstd|gzip" max:"3" doc:"Look for FILE.br, FILE.zst and FILE.gz beside FILE, and serve the one that the client likes best, unless it is older than FILE; of those it likes alike the one named first."`
 	Fallback      string        `yaml:"fallback" max:"4096" doc:"Path below root of the file that is served in place of one that is missing, such as /index.html for a single-page application; empty means 404."`
+	Compress      *Compress     `yaml:"compress" doc:"Compress files for clients that can decode them, where no sibling that was compressed beforehand is served; absent means no, {} takes what suits most. Parts of files (Range) go as they are."`
 	MaxAge        conf.Duration `yaml:"max_age" default:"0" max:"3650d" doc:"For how long clients may use an answer without asking again (Cache-Control: max-age); 0 says nothing of it."`
 }
 

@@ -42,6 +42,8 @@ func TestServingErrors(t *testing.T) {
 	f("routes: [{files: {root: /srv, precompressed: [br, gz], max_age: 4000d}}]\n",
 		`f:1:51: routes[0].files.precompressed[1]: "gz" is not one of br, zstd, gzip`,
 		"f:1:65: routes[0].files.max_age: is 4000d, must be at most 3650d")
+	f("routes: [{files: {root: /srv, compress: {codings: [gzip, gzip]}}}]\n",
+		`f:1:58: routes[0].files.compress.codings[1]: "gzip" is listed twice`)
 	f("routes: [{files: {root: /srv, fallback: index.html}}]\n",
 		`f:1:41: routes[0].files.fallback: "index.html" is no clean path below root (write it like /index.html)`)
 	f("routes: [{intercept: true, path: /f, files: {root: /srv}}, {maintenance: true, path: /x, deny: true}]\n",

@@ -16,7 +16,7 @@ type Route struct {
 	ResponseHeaders *Headers    `yaml:"response_headers" doc:"Changes of the answer's headers, also of lbd's own answers."`
 	Limit           []Limit     `yaml:"limit" single:"true" max:"16" doc:"How many requests that meet the conditions are let pass, by key; of several each counts in turn, until one refuses."`
 	Tarpit          *Tarpit     `yaml:"tarpit" doc:"Have requests wait."`
-	Compress        bool        `yaml:"compress" default:"true" doc:"false: answers are not compressed whatever the pool says, as is right for pages that show a secret beside what the request says (BREACH)."`
+	Compress        bool        `yaml:"compress" default:"true" doc:"false: answers are not compressed whatever the pool or the files say, as is right for pages that show a secret beside what the request says (BREACH)."`
 	HSTS            *HSTS       `yaml:"hsts" doc:"Strict-Transport-Security for answers over TLS."`
 
 	Pool        conf.Name `yaml:"pool" doc:"Outcome: the pool that answers."`

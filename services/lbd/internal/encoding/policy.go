@@ -66,10 +66,13 @@ func ParseTypes(list []string) (Types, error) {
 }
 
 // Has reports whether a Content-Type, which may have parameters, is in the set.
-func (t *Types) Has(value []byte) bool {
+func (t *Types) Has(value []byte) bool { return has(t, value) }
+
+func has[T string | []byte](t *Types, value T) bool {
 	var lower [longestType]byte
 	n := 0
-	for _, c := range value {
+	for i := range len(value) {
+		c := value[i]
 		if c == ';' || c == ' ' || c == '\t' {
 			break
 		}
@@ -110,6 +113,14 @@ type Decision struct {
 // Judge decides on the answer whose head is h, to a client that takes a.
 func (p *Policy) Judge(h *http1.Head, in []byte, a *Accept) Decision {
 	if !hasWhole(h.Status) || !p.suits(h, in) {
+		return Decision{}
+	}
+	return Decision{Coding: a.Choose(p.Prefer), Vary: true}
+}
+
+// JudgeOwn decides on content of our own, of which only the type and the length matter.
+func (p *Policy) JudgeOwn(kind string, size int64, a *Accept) Decision {
+	if size < p.Min || !has(&p.Types, kind) {
 		return Decision{}
 	}
 	return Decision{Coding: a.Choose(p.Prefer), Vary: true}

@@ -85,6 +85,22 @@ func TestJudge(t *testing.T) {
 	f("200", "Content-Type: /html\r\n", false)
 }
 
+func TestJudgeOwn(t *testing.T) {
+	p := policy(t, "text/html")
+	h, in := request(t, "GET /", "Accept-Encoding: gzip\r\n")
+	takes, silent := ReadAccept(h, in), noAccept()
+	f := func(kind string, size int64, a *Accept, want Decision) {
+		t.Helper()
+		if got := p.JudgeOwn(kind, size, a); got != want {
+			t.Errorf("%s of %d: %v, want %v", kind, size, got, want)
+		}
+	}
+	f("text/html; charset=utf-8", 1024, &takes, Decision{Gzip, true})
+	f("text/html; charset=utf-8", 1024, &silent, Decision{Identity, true})
+	f("text/html; charset=utf-8", 1023, &takes, Decision{})
+	f("image/png", 1024, &takes, Decision{})
+}
+
 func TestTypes(t *testing.T) {
 	f := func(list []string, kind string, want bool) {
 		t.Helper()

@@ -52,7 +52,8 @@
 // Content of an answer of our own may be pieces of a file (Plan.File): of up to 16 KiB they are read before the head goes out, and the file is
 // closed; from there on the kernel moves them to a plain socket (sendfile(2)), and a buffer carries them to others. A disk that is waited for is
 // waited for on the loop's thread, with all its connections, as nginx does unless told otherwise: what is asked for often is in memory.
-// How many files may be open is up to who opens them (files.Gate). One that became shorter cuts its answer.
+// How many files may be open is up to who opens them (files.Gate). One that became shorter cuts its answer. A file that is compressed (Plan.Compress)
+// comes through the buffer, as a member's content does; whether it is, is judged as for a member's, and its header changes in the same way.
 //
 // # What becomes of content
 //

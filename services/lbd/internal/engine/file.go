@@ -37,7 +37,7 @@ const directFrom = bufferLen + 1 // measured: of 20 KiB sendfile costs 0.75 of w
 // errShrunk says that a file has become shorter than its answer says. Nothing is made up in its place.
 var errShrunk = io.ErrUnexpectedEOF
 
-// begin reads the pieces of a for the sink dst.
+// begin reads the pieces of a for the sink dst; nil: for memory.
 func (s *fileSource) begin(a *files.Answer, dst sink) {
 	*s = fileSource{answer: a}
 	if k, ok := dst.(fileSink); ok && k.takesFiles() {
@@ -45,14 +45,30 @@ func (s *fileSource) begin(a *files.Answer, dst sink) {
 	}
 }
 
-// openFile begins to read the content of an answer of ours. What fits into the buffer is read: an error of the disk comes before the head then.
-func (x *exchange) openFile(a *files.Answer) error {
-	x.file.begin(a, x.c)
-	if x.file.direct() {
-		return nil
+// takeFile makes the planned file the content of an answer, if there is one; one that cannot be read is an error of ours.
+func (x *exchange) takeFile(a *ownAnswer) {
+	f := x.plan.File
+	if f == nil {
+		return
 	}
+	a.file = f
+	x.codeFile(a)
+	if len(f.Content) > 0 && x.openFile(a) != nil {
+		if a.coder != nil {
+			x.w.e.o.Encoders.Put(a.coder)
+		}
+		*a = ownAnswer{status: 500, why: FileError}
+	}
+}
+
+// openFile begins to read the content of an answer of ours. What fits into the buffer is read: an error of the disk comes before the head then.
+func (x *exchange) openFile(a *ownAnswer) error {
 	size := bufferLen
-	if a.Length > largeFrom {
+	if a.coder != nil {
+		x.file.begin(a.file, nil)
+	} else if x.file.begin(a.file, x.c); x.file.direct() {
+		return nil
+	} else if a.file.Length > largeFrom {
 		size = largeLen
 	}
 	x.w.buffers.get(&x.out, size)
@@ -62,17 +78,18 @@ func (x *exchange) openFile(a *files.Answer) error {
 }
 
 // beginFile sends the content that openFile has begun to read, behind the head.
-func (x *exchange) beginFile(a *files.Answer) {
-	x.down.begin(&x.file, x.c, &x.out, http1.Framing{Kind: http1.Length, Length: a.Length}, x.toClient, false)
+func (x *exchange) beginFile(a *ownAnswer) {
+	x.down.begin(&x.file, x.c, &x.out, http1.Framing{Kind: http1.Length, Length: a.file.Length}, x.toClient, a.chunked)
+	x.down.coder = a.coder
 	switch {
-	case int64(x.out.w) == a.Length:
+	case int64(x.out.w) == a.file.Length:
 		x.closeFile() // a slow client does not keep it
 	default:
 		x.down.file = &x.file
 		if x.out.empty() {
 			x.file.into.expectFile(true)
 		}
-		if len(a.Content) > 1 {
+		if len(a.file.Content) > 1 {
 			x.w.buffers.get(&x.out, bufferLen)
 		}
 	}

@@ -107,6 +107,7 @@ func (f *flow) prime() error {
 // budget is used up.
 func (f *flow) pump(budget *int) error {
 	for !f.done {
+		*budget -= f.effort()
 		switch {
 		case f.unwritten():
 			err := f.write(budget)
@@ -129,9 +130,7 @@ func (f *flow) pump(budget *int) error {
 				return waits(err)
 			}
 		default:
-			err := f.next()
-			*budget -= f.effort()
-			if err != nil {
+			if err := f.next(); err != nil {
 				return waits(err)
 			}
 		}

@@ -3,7 +3,6 @@ package engine
 import (
 	"strings"
 
-	"github.com/everup/everup/services/lbd/internal/files"
 	"github.com/everup/everup/services/lbd/internal/grpc"
 	"github.com/everup/everup/services/lbd/internal/http1"
 )
@@ -16,26 +15,26 @@ func (x *exchange) tellsGRPC(status int) bool {
 
 // grpcHead appends the head of an error as gRPC has it: all of the answer is a head, whose status is 200 (Trailers-Only). The record keeps the
 // status that others would be told.
-func (x *exchange) grpcHead(o *headOut, a *files.Answer, planned bool, status int, why Reason) {
-	x.rec.GRPC = grpc.Of(status)
+func (x *exchange) grpcHead(o *headOut, a *ownAnswer) {
+	x.rec.GRPC = grpc.Of(a.status)
 	o.status(200, nil)
 	x.say(o, "Content-Type", []byte(grpc.Type))
 	o.begin("Grpc-Status")
 	o.b = x.rec.GRPC.Append(o.b)
 	o.done()
 	o.begin("Grpc-Message")
-	o.b = grpc.AppendMessage(o.b, x.message(planned, status))
+	o.b = grpc.AppendMessage(o.b, x.message(a))
 	o.done()
 	x.content = x.content[:0]
-	x.ownFields(o, a, status, why)
+	x.ownFields(o, a)
 }
 
 // message is what a call's error says for people: the operator's text, else the line that other clients get.
-func (x *exchange) message(planned bool, status int) []byte {
-	if p := &x.plan; planned && strings.HasPrefix(p.Type, "text/plain") {
+func (x *exchange) message(a *ownAnswer) []byte {
+	if p := &x.plan; a.planned && strings.HasPrefix(p.Type, "text/plain") {
 		x.content = append(x.content[:0], p.Body...)
 	} else {
-		x.content = appendLine(x.content[:0], status)
+		x.content = appendLine(x.content[:0], a.status)
 	}
 	return x.content
 }

@@ -4,6 +4,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/everup/everup/services/lbd/internal/encoding"
 	"github.com/everup/everup/services/lbd/internal/files"
 	"github.com/everup/everup/services/lbd/internal/http1"
 	"github.com/everup/everup/services/lbd/internal/page"
@@ -44,20 +45,16 @@ func (x *exchange) answerOwn(status int, why Reason) {
 	x.release()
 	x.dropKept()
 	x.last = x.last || !x.received()
-	planned := x.plan.Pool == nil && status == x.plan.Status // not a failure on the way
-	a := x.plan.File
-	if !planned {
-		a = nil
+	a := &ownAnswer{status: status, why: why, planned: x.plan.Pool == nil && status == x.plan.Status}
+	if a.planned {
+		x.takeFile(a)
 	}
-	if a != nil && len(a.Content) > 0 && x.openFile(a) != nil {
-		status, why, a, planned = 500, FileError, nil, false
-	}
-	x.rec.Status, x.rec.Reason = status, why
+	x.rec.Status, x.rec.Reason = a.status, a.why
 	o := headOut{b: x.toClient, framed: x.c.framed()}
-	if x.tellsGRPC(status) {
-		x.grpcHead(&o, a, planned, status, why)
+	if x.tellsGRPC(a.status) {
+		x.grpcHead(&o, a)
 	} else {
-		x.ownHead(&o, a, planned, status, why)
+		x.ownHead(&o, a)
 	}
 	x.answered(nil) // where there was no type
 	x.connection(&o)
@@ -68,23 +65,34 @@ func (x *exchange) answerOwn(status int, why Reason) {
 	x.phase = own
 }
 
+// ownAnswer is an answer of ours while it is made.
+type ownAnswer struct {
+	status  int
+	why     Reason
+	planned bool          // not a failure on the way
+	file    *files.Answer // nil: its content is in memory
+	coded   encoding.Decision
+	coder   *encoding.Encoder // of the file's content; nil: it goes as it is
+	chunked bool
+}
+
 // ownHead appends the head of an answer of ours, and makes its text.
-func (x *exchange) ownHead(o *headOut, a *files.Answer, planned bool, status int, why Reason) {
-	o.status(status, nil)
-	x.ownFields(o, a, status, why)
+func (x *exchange) ownHead(o *headOut, a *ownAnswer) {
+	o.status(a.status, nil)
+	x.ownFields(o, a)
 	switch {
-	case noContent(status):
+	case noContent(a.status):
 		x.content = x.content[:0]
-	case a != nil && status < 300:
-		o.length(a.Length)
+	case a.file != nil && a.status < 300:
+		x.fileLength(o, a)
 	default:
-		x.ownText(o, planned, status, why)
+		x.ownText(o, a)
 	}
 }
 
 // sendHead begins to send an answer of ours.
-func (x *exchange) sendHead(a *files.Answer) {
-	if a != nil && len(a.Content) > 0 {
+func (x *exchange) sendHead(a *ownAnswer) {
+	if a.file != nil && len(a.file.Content) > 0 {
 		x.beginFile(a)
 		return
 	}
@@ -107,17 +115,17 @@ const (
 )
 
 // ownText makes x.content what the answer says for people, and tells its type and length.
-func (x *exchange) ownText(o *headOut, planned bool, status int, why Reason) {
+func (x *exchange) ownText(o *headOut, a *ownAnswer) {
 	kind, b := textType, x.content[:0]
-	p := x.plan.Pages.Find(status)
+	p := x.plan.Pages.Find(a.status)
 	switch {
-	case planned && x.plan.Type != "":
+	case a.planned && x.plan.Type != "":
 		kind, b = x.plan.Type, append(b, x.plan.Body...)
 	case p != nil && page.WantsHTML(x.req.Get(x.in.bytes(), http1.Accept)):
 		kind = htmlType
-		b = p.Append(b, &page.Vars{Status: status, Why: string(why), Host: x.rec.Request.Host(), RequestID: x.plan.ID, RetryAfter: x.retryAfter()})
+		b = p.Append(b, &page.Vars{Status: a.status, Why: string(a.why), Host: x.rec.Request.Host(), RequestID: x.plan.ID, RetryAfter: x.retryAfter()})
 	default:
-		b = appendLine(b, status)
+		b = appendLine(b, a.status)
 	}
 	x.content = b
 	x.say(o, "Content-Type", []byte(kind))
@@ -131,29 +139,25 @@ func appendLine(b []byte, status int) []byte {
 }
 
 // ownFields appends the fields that are not about content in memory.
-func (x *exchange) ownFields(o *headOut, a *files.Answer, status int, why Reason) {
+func (x *exchange) ownFields(o *headOut, a *ownAnswer) {
 	o.begin("Date")
 	o.b = http1.AppendDate(o.b, time.Now().Unix())
 	o.done()
-	if a != nil {
-		for i := range a.Fields {
-			x.say(o, a.Fields[i].Name, a.Fields[i].Value)
-		}
-	}
-	if status >= 400 {
+	x.fileFields(o, a)
+	if a.status >= 400 {
 		x.say(o, "X-Content-Type-Options", []byte("nosniff"))
 		x.say(o, "Cache-Control", []byte("no-store"))
 	}
 	switch {
-	case status == 503:
+	case a.status == 503:
 		x.say(o, "Retry-After", strconv.AppendInt(nil, int64(x.retryAfter()), 10))
-	case status == 405 && a == nil:
+	case a.status == 405 && a.file == nil:
 		x.say(o, "Allow", []byte("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"))
 	}
 	if x.plan.Tell {
-		o.text("X-Everup-Reason", string(why))
+		o.text("X-Everup-Reason", string(a.why))
 	}
-	if x.plan.Location != nil && x.plan.Pool == nil && status == x.plan.Status {
+	if x.plan.Location != nil && a.planned {
 		o.field("Location", x.plan.Location)
 	}
 	x.keepFields(o)
@@ -210,11 +214,11 @@ func (x *exchange) keepFields(o *headOut) {
 func (x *exchange) sendOwn(budget *int) bool {
 	switch x.down.pump(budget) {
 	case nil:
-	case errSource:
-		x.abort(FileError)
+	case errSink:
+		x.abort(ClientGone)
 		return false
 	default:
-		x.abort(ClientGone)
+		x.abort(FileError)
 		return false
 	}
 	if !x.down.done {

@@ -86,8 +86,11 @@ func Ask(c *config.Config, q *Question) (*Answer, error) {
 	var v rule.Verdict
 	steps := table.Explain(&req, &facts, &v)
 	a := answer(table, &facts, &v, steps)
-	if v.Kind == rule.Forward {
+	switch v.Kind {
+	case rule.Forward:
 		a.Content = content(c.Pools[conf.Name(v.Pool)], v.Plain)
+	case rule.Serve:
+		a.Content = compression(c.Routes[v.Rule].Files.Compress, v.Plain)
 	}
 	if c.UnderMaintenance(&v, facts.Client) {
 		a.Maintenance = true
@@ -196,16 +199,22 @@ func content(p *config.Pool, plain bool) (out []string) {
 	if b := p.BufferRequests; b != nil {
 		out = append(out, fmt.Sprintf("buffer the request, up to %v, %v of it in memory", b.Max, b.Memory))
 	}
-	switch c := p.Compress; {
-	case c != nil && plain:
-		out = append(out, "do not compress the answer, as a route says")
-	case c != nil:
-		out = append(out, fmt.Sprintf("compress the answer by %s (%s) from %v on, if its type and the client allow", strings.Join(c.Codings, ", "), c.Level, c.Min))
-	}
+	out = append(out, compression(p.Compress, plain)...)
 	if b := p.BufferResponses; b != nil {
 		out = append(out, fmt.Sprintf("buffer the answer, up to %v, %v of it in memory", b.Max, b.Memory))
 	}
 	return out
+}
+
+// compression says whether an answer is compressed.
+func compression(c *config.Compress, plain bool) []string {
+	switch {
+	case c == nil:
+		return nil
+	case plain:
+		return []string{"do not compress the answer, as a route says"}
+	}
+	return []string{fmt.Sprintf("compress the answer by %s (%s) from %v on, if its type and the client allow", strings.Join(c.Codings, ", "), c.Level, c.Min)}
 }
 
 func edits(list []rule.Edit) []Edit {

@@ -16,6 +16,10 @@ type Answer struct {
 	Content []Piece
 	File    Object // what pieces are of; Close it
 
+	// What might be compressed, or parts of which are the content; also of 304.
+	Kind  string // Content-Type; empty: nothing might, it is compressed already
+	Whole int64  // bytes
+
 	fs      FS
 	other   Object
 	etag    []byte
@@ -64,7 +68,7 @@ func (a *Answer) closeFile() {
 func (a *Answer) fail(status int) {
 	size := a.File.Size
 	a.closeFile()
-	a.Status, a.Length, a.Fields, a.Content = status, 0, a.Fields[:0], a.Content[:0]
+	a.Status, a.Length, a.Fields, a.Content, a.Kind = status, 0, a.Fields[:0], a.Content[:0], ""
 	a.File.Size = size // for Content-Range
 	if a.vary {
 		a.add("Vary", "Accept-Encoding")

@@ -21,6 +21,9 @@
 // may change once more within a tick of the kernel's clock. Ranges (section 14) are those of GET. Of what a client asks for with more
 // than 32 ranges, or with more bytes in all than the file has, it gets the whole file.
 //
+// What was compressed beforehand is a file of its own, with a tag of its own. What is compressed on its way is not decided here: the tag is
+// the file's, by which conditions are judged, and who compresses makes it weak, which If-None-Match does not look at.
+//
 // # Costs
 //
 // A file costs openat2, fstat and, in the end, close; with precompressed siblings one openat2 more for each that is looked for. Nothing

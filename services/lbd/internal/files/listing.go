@@ -31,13 +31,15 @@ func (t *Tree) list(r *Request, a *Answer) error {
 		return cmp.Compare(x.Name, y.Name)
 	})
 	a.Status = 200
-	a.add("Content-Type", "text/html; charset=utf-8")
+	a.Kind = "text/html; charset=utf-8"
+	a.add("Content-Type", a.Kind)
 	a.add("Cache-Control", "no-cache")
 	a.add("Content-Security-Policy", "default-src 'none'")
 	a.add("X-Content-Type-Options", "nosniff")
 	begin := len(a.buf)
 	a.buf = appendList(a.buf, r.Path, list, more)
 	a.text(a.last(len(a.buf) - begin))
+	a.Whole = a.Length
 	if string(r.method()) == "HEAD" {
 		a.Content = a.Content[:0]
 	}

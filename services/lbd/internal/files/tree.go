@@ -169,7 +169,9 @@ func (t *Tree) file(r *Request, a *Answer, name []byte) error {
 		a.vary = true
 	}
 	now := r.Now.UnixNano()
-	a.tag(coding, now)
+	if a.tag(coding, now); coding == encoding.Identity {
+		a.Kind, a.Whole = kind, a.File.Size
+	}
 	a.changed = min(a.File.Changed, now) / int64(time.Second)
 	switch r.judge(a) {
 	case failed:
