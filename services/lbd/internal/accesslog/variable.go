@@ -111,24 +111,13 @@ func lookup(name string) (token, *Problem) {
 		return token{v: all[i].v}, nil
 	}
 	if field, ok := strings.CutPrefix(name, "header."); ok {
-		if !isName(field) {
+		if !http1.IsToken(field) {
 			return token{}, &Problem{Msg: "header." + field + " names no header"}
 		}
 		lower := strings.ToLower(field)
 		return token{v: varHeader, name: lower, id: http1.Lookup([]byte(lower))}, nil
 	}
 	return token{}, &Problem{Unknown: name}
-}
-
-// isName reports whether s may be a field's name (RFC 9110 section 5.6.2).
-func isName(s string) bool {
-	for _, c := range []byte(s) {
-		alnum := c|0x20 >= 'a' && c|0x20 <= 'z' || c >= '0' && c <= '9'
-		if !alnum && strings.IndexByte("!#$%&'*+-.^_`|~", c) < 0 {
-			return false
-		}
-	}
-	return s != ""
 }
 
 // bytes returns a text of the client's. It is nil if the request has none.

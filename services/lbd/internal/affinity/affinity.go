@@ -5,11 +5,7 @@
 // request, and may be used by any number of goroutines.
 package affinity
 
-import (
-	"bytes"
-
-	"github.com/everup/everup/services/lbd/internal/http1"
-)
+import "github.com/everup/everup/services/lbd/internal/http1"
 
 // Request is what is looked at of a request's head. What its methods return is only read.
 type Request interface {
@@ -27,10 +23,8 @@ func cookies(req Request, name string, f func(value []byte) bool) {
 			continue
 		}
 		for len(list) > 0 {
-			var pair []byte
-			pair, list, _ = bytes.Cut(list, []byte{';'})
-			got, value, ok := bytes.Cut(bytes.Trim(pair, " \t"), []byte{'='})
-			if ok && string(got) == name && !f(value) {
+			var got, value []byte
+			if got, value, list = http1.NextCookie(list); string(got) == name && !f(value) {
 				return
 			}
 		}

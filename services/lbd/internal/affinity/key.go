@@ -54,18 +54,12 @@ func ParseKey(text string, v4, v6 int) (*Key, error) {
 	switch {
 	case takesName != named:
 		return nil, fault.New(fault.Invalid, "affinity: %q has a name too many or too few", text)
-	case named && strings.IndexFunc(name, notToken) >= 0, named && name == "":
+	case named && !http1.IsToken(name):
 		return nil, fault.New(fault.Invalid, "affinity: %q is no name of a %s", name, what)
 	case v4 < 0 || v4 > 32 || v6 < 0 || v6 > 128:
 		return nil, fault.New(fault.Invalid, "affinity: %d and %d bits of an address", v4, v6)
 	}
 	return k, nil
-}
-
-// notToken reports whether a rune cannot stand in a token (RFC 9110 section 5.6.2).
-func notToken(r rune) bool {
-	alnum := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9'
-	return !alnum && !strings.ContainsRune("!#$%&'*+-.^_`|~", r)
 }
 
 // Hash returns the hash of a request's key; false if it has none: no such header, cookie or parameter.

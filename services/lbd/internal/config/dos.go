@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/everup/everup/services/lbd/internal/dos"
+	"github.com/everup/everup/services/lbd/internal/http1"
 	"github.com/everup/everup/services/lbd/internal/rule"
 	"github.com/everup/everup/shared/conf"
 	"github.com/everup/everup/shared/limit"
@@ -86,7 +87,7 @@ func (d *DoS) Validate(r *conf.Report) {
 			r.At("ignore").At(i).Errorf("%v", err)
 		}
 	}
-	if d.Header != "" && !rule.IsToken(d.Header) {
+	if d.Header != "" && !http1.IsToken(d.Header) {
 		r.At("header").Errorf("%q is no header's name", d.Header)
 	}
 }

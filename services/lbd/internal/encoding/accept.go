@@ -2,7 +2,6 @@ package encoding
 
 import (
 	"bytes"
-	"strings"
 
 	"github.com/everup/everup/services/lbd/internal/http1"
 )
@@ -74,7 +73,7 @@ func (a *Accept) element(e []byte) bool {
 			return false
 		}
 	}
-	if !isToken(name) {
+	if !http1.IsToken(name) {
 		return false
 	}
 	at := &a.others
@@ -112,17 +111,6 @@ func parseWeight(p []byte) (w int16, ok bool) {
 		unit /= 10
 	}
 	return w, w <= fullWeight
-}
-
-// isToken reports whether b is a token (RFC 9110 section 5.6.2).
-func isToken(b []byte) bool {
-	for _, c := range b {
-		alnum := c|0x20 >= 'a' && c|0x20 <= 'z' || c >= '0' && c <= '9'
-		if !alnum && strings.IndexByte("!#$%&'*+-.^_`|~", c) < 0 {
-			return false
-		}
-	}
-	return len(b) > 0
 }
 
 // Choose returns the coding to use, of those that the server would use in its order of preference: Identity if it is none of them.

@@ -49,7 +49,7 @@ func ParseTypes(list []string) (Types, error) {
 	t := Types{exact: map[string]bool{}}
 	for _, s := range list {
 		major, sub, ok := strings.Cut(strings.ToLower(s), "/")
-		if !ok || !isToken([]byte(major)) || !isToken([]byte(sub)) || len(s) > longestType {
+		if !ok || !http1.IsToken(major) || !http1.IsToken(sub) || len(s) > longestType {
 			return t, fmt.Errorf("%q is no media type", s)
 		}
 		end, some := strings.CutPrefix(sub, "*")

@@ -4,6 +4,8 @@ package forwarded
 import (
 	"net/netip"
 	"strconv"
+
+	"github.com/everup/everup/services/lbd/internal/http1"
 )
 
 // Element is what one proxy tells.
@@ -39,7 +41,7 @@ func appendNode(b []byte, e *Element) []byte {
 
 // appendValue appends a token, or what is none as a quoted string (RFC 9110 sections 5.6.2 and 5.6.4).
 func appendValue(b, v []byte) []byte {
-	if token(v) {
+	if http1.IsToken(v) {
 		return append(b, v...)
 	}
 	b = append(b, '"')
@@ -50,14 +52,4 @@ func appendValue(b, v []byte) []byte {
 		b = append(b, c)
 	}
 	return append(b, '"')
-}
-
-func token(v []byte) bool {
-	for _, c := range v {
-		letter := c|0x20 >= 'a' && c|0x20 <= 'z' || c >= '0' && c <= '9'
-		if !letter && c != '.' && c != '-' && c != '_' && c != '~' && c != '!' && c != '$' && c != '&' && c != '\'' && c != '*' && c != '+' && c != '%' && c != '#' && c != '^' && c != '`' && c != '|' {
-			return false
-		}
-	}
-	return len(v) > 0
 }

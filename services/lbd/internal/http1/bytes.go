@@ -61,6 +61,16 @@ func all(b []byte, c class) bool {
 	return true
 }
 
+// IsToken reports whether s is a token (RFC 9110 section 5.6.2), as methods and names of fields and cookies are.
+func IsToken[T string | []byte](s T) bool {
+	for i := range len(s) {
+		if classes[s[i]]&tchar == 0 {
+			return false
+		}
+	}
+	return len(s) > 0
+}
+
 // Equal reports whether b is the lower-case name, whatever b's case.
 func Equal(b []byte, lower string) bool {
 	if len(b) != len(lower) {
@@ -97,6 +107,9 @@ func trim(b []byte, t Text) Text {
 	}
 	return t
 }
+
+// TrimBlank takes the white space (SP, HTAB) around b off.
+func TrimBlank(b []byte) []byte { return trim(b, Text{0, uint32(len(b))}).In(b) }
 
 func blank(c byte) bool { return c == ' ' || c == '\t' }
 

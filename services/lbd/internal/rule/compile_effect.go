@@ -160,7 +160,7 @@ func (c *compiler) edits(e *Edits, key string, p *parser) (out []edit) {
 	name := func(name string, at ...any) {
 		at = append([]any{key}, at...)
 		switch {
-		case !isToken(name):
+		case !http1.IsToken(name):
 			c.problemf(at, "%q is no header's name", name)
 		case framing(name):
 			c.problemf(at, "%s is lbd's own", name)

@@ -3,6 +3,8 @@ package rule
 import (
 	"maps"
 	"slices"
+
+	"github.com/everup/everup/services/lbd/internal/http1"
 )
 
 // match compiles conditions; at is their place in the rule.
@@ -21,7 +23,7 @@ func (c *compiler) match(m *Match, at []any) (out conds) {
 	out.cookies = c.named(m.Cookie, sub("cookie"), same)
 	out.query = c.named(m.Query, sub("query"), same)
 	for i, s := range m.Method {
-		if !isToken(s) {
+		if !http1.IsToken(s) {
 			c.problemf(sub("method", i), "%q is no method", s)
 		} else if lower(s) == s {
 			c.problem(sub("method", i), faultf("methods are written in capitals", "%q is no method that is in use", s))
@@ -70,7 +72,7 @@ func (c *compiler) named(m map[string][]string, at []any, key func(string) strin
 	var out []named
 	for _, name := range slices.Sorted(maps.Keys(m)) {
 		place := append(slices.Clone(at), name)
-		if name == "" || at[len(at)-1] != "query" && !isToken(name) {
+		if name == "" || at[len(at)-1] != "query" && !http1.IsToken(name) {
 			c.problemf(place, "%q is no name", name)
 		}
 		if slices.ContainsFunc(out, func(n named) bool { return n.name == key(name) }) {

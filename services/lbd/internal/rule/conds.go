@@ -5,6 +5,8 @@ import (
 	"cmp"
 	"net/netip"
 	"slices"
+
+	"github.com/everup/everup/services/lbd/internal/http1"
 )
 
 // cond names a condition.
@@ -159,7 +161,7 @@ func (s *state) cookie(name string, ps []pattern, at *found) bool {
 	for list, i := find(s.req, "cookie", 0); i >= 0; list, i = find(s.req, "cookie", i+1) {
 		for len(list) > 0 {
 			var key, value []byte
-			if key, value, list = nextCookie(list); string(key) == name && at.is(ps, value) {
+			if key, value, list = http1.NextCookie(list); string(key) == name && at.is(ps, value) {
 				return true
 			}
 		}

@@ -1,6 +1,10 @@
 package rule
 
-import "time"
+import (
+	"time"
+
+	"github.com/everup/everup/services/lbd/internal/http1"
+)
 
 // Op is what an Edit does.
 type Op uint8
@@ -24,7 +28,7 @@ type Edit struct {
 // Drops reports whether edits remove the fields of a name that came.
 func Drops(edits []Edit, name []byte) bool {
 	for i := range edits {
-		if edits[i].Op != Add && fold(name, edits[i].lower) {
+		if edits[i].Op != Add && http1.Equal(name, edits[i].lower) {
 			return true
 		}
 	}

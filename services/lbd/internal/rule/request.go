@@ -3,6 +3,8 @@ package rule
 import (
 	"bytes"
 	"net/netip"
+
+	"github.com/everup/everup/services/lbd/internal/http1"
 )
 
 // Request is a request's head, whatever protocol it came by. What its methods return is good until Decide returns, and must not change.
@@ -57,7 +59,7 @@ func (c *Certificate) text(variable string) string {
 // find returns the value of the first field with a lower-case name at or after i, and where it is; -1 if there is none.
 func find(req Request, lower string, i int) ([]byte, int) {
 	for n := req.Fields(); i < n; i++ {
-		if name, value := req.Field(i); fold(name, lower) {
+		if name, value := req.Field(i); http1.Equal(name, lower) {
 			return value, i
 		}
 	}
@@ -70,19 +72,6 @@ func Header(r Request, lower string) []byte {
 	return value
 }
 
-// fold reports whether b is the lower-case text but for ASCII letter case.
-func fold(b []byte, lower string) bool {
-	if len(b) != len(lower) {
-		return false
-	}
-	for i, c := range b {
-		if lowerByte(c) != lower[i] {
-			return false
-		}
-	}
-	return true
-}
-
 func lowerByte(c byte) byte {
 	if c >= 'A' && c <= 'Z' {
 		return c | 0x20
@@ -93,31 +82,11 @@ func lowerByte(c byte) byte {
 // containsFold reports whether b contains the lower-case text but for ASCII letter case.
 func containsFold(b []byte, lower string) bool {
 	for n := len(lower); len(b) >= n; b = b[1:] {
-		if n == 0 || lowerByte(b[0]) == lower[0] && fold(b[:n], lower) {
+		if n == 0 || lowerByte(b[0]) == lower[0] && http1.Equal(b[:n], lower) {
 			return true
 		}
 	}
 	return false
-}
-
-// nextCookie cuts the first "name=value" off the value of a field Cookie (RFC 6265 section 4.2). A pair without "=" has no name.
-func nextCookie(b []byte) (name, value, rest []byte) {
-	pair, rest, _ := bytes.Cut(b, []byte(";"))
-	name, value, ok := bytes.Cut(trimBlank(pair), []byte("="))
-	if !ok {
-		return nil, name, rest
-	}
-	return name, value, rest
-}
-
-func trimBlank(b []byte) []byte {
-	for len(b) > 0 && (b[0] == ' ' || b[0] == '\t') {
-		b = b[1:]
-	}
-	for len(b) > 0 && (b[len(b)-1] == ' ' || b[len(b)-1] == '\t') {
-		b = b[:len(b)-1]
-	}
-	return b
 }
 
 // Proxies are the networks of proxies in front that are believed.
@@ -147,7 +116,7 @@ func (p Proxies) Client(peer netip.Addr, req Request) netip.Addr {
 	hops := 0
 	for i := req.Fields() - 1; i >= 0; i-- {
 		name, list := req.Field(i)
-		if !fold(name, "x-forwarded-for") {
+		if !http1.Equal(name, "x-forwarded-for") {
 			continue
 		}
 		for more := true; more; hops++ {
@@ -157,7 +126,7 @@ func (p Proxies) Client(peer netip.Addr, req Request) netip.Addr {
 			if more {
 				list = list[:cut]
 			}
-			a, ok := parseAddr(trimBlank(entry))
+			a, ok := parseAddr(http1.TrimBlank(entry))
 			if !ok || hops >= maxHops {
 				return at
 			}
@@ -175,7 +144,7 @@ func (p Proxies) Secure(peer netip.Addr, tls bool, req Request) bool {
 		return tls
 	}
 	value, _ := find(req, "x-forwarded-proto", 0)
-	return fold(value, "https")
+	return http1.Equal(value, "https")
 }
 
 // parseAddr reads an address, also with a port behind it. IPv4, of which there are most, allocates nothing.

@@ -4,6 +4,7 @@ import (
 	"math/bits"
 	"slices"
 
+	"github.com/everup/everup/services/lbd/internal/http1"
 	"github.com/everup/everup/shared/ring"
 )
 
@@ -40,7 +41,7 @@ func (c *compiler) split(s *Split, p *parser) *split {
 	if sum == 0 {
 		c.problemf([]any{"split", "pools"}, "all weights are 0")
 	}
-	if s.Cookie != "" && !isToken(s.Cookie) {
+	if s.Cookie != "" && !http1.IsToken(s.Cookie) {
 		c.problemf([]any{"split", "cookie"}, "%q is no cookie's name", s.Cookie)
 	}
 	t, bad := p.parse(s.Key, inKey)

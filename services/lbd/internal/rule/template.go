@@ -3,6 +3,8 @@ package rule
 import (
 	"slices"
 	"strings"
+
+	"github.com/everup/everup/services/lbd/internal/http1"
 )
 
 // place is where a variable stands, which says how it is escaped.
@@ -181,9 +183,9 @@ func (p *parser) variable(name string) (token, *fault) {
 	}
 	if space, rest, ok := strings.Cut(name, "."); ok && rest != "" {
 		switch {
-		case space == "header" && isToken(rest):
+		case space == "header" && http1.IsToken(rest):
 			return token{kind: varHeader, text: strings.ToLower(rest)}, nil
-		case space == "cookie" && isToken(rest):
+		case space == "cookie" && http1.IsToken(rest):
 			return token{kind: varCookie, text: rest}, nil
 		case space == "arg":
 			return token{kind: varArg, text: rest}, nil
@@ -217,20 +219,6 @@ func (p *parser) known() []string {
 	}
 	slices.Sort(out)
 	return append(out, "$(header.NAME)", "$(cookie.NAME)", "$(arg.NAME)")
-}
-
-// IsToken reports whether s is a token (RFC 9110 section 5.6.2), as names of headers are.
-func IsToken(s string) bool { return isToken(s) }
-
-func isToken(s string) bool {
-	for i := range len(s) {
-		c := s[i]
-		alnum := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
-		if !alnum && strings.IndexByte("!#$%&'*+-.^_`|~", c) < 0 {
-			return false
-		}
-	}
-	return s != ""
 }
 
 // begins reports whether the template begins with one of the variables.
