@@ -81,18 +81,19 @@ func TestTLS(t *testing.T) {
 			}
 		}
 	}
-	const hsts = "Strict-Transport-Security: max-age=31536000\r\n"
+	const hsts = "\r\nstrict-transport-security: max-age=31536000\r\n"
 	has(curl(www.CAFile, "http://www.example.com/x?y"), "HTTP/1.1 308 ", "Location: https://www.example.com/x?y\r\n")
 	has(curl(www.CAFile, "http://www.example.com/.well-known/acme-challenge/x"), "HTTP/1.1 200 ", "web www.example.com http")
-	has(curl(www.CAFile, "https://www.example.com/"), "HTTP/1.1 200 ", hsts, "web www.example.com https")
-	has(curl(shop.CAFile, "https://shop.example.com/"), "HTTP/1.1 200 ", hsts, "shop shop.example.com https")
-	has(curl(www.CAFile, "https://www.example.com/", "-H", "Host: other.example.com"), "HTTP/1.1 404 ", hsts)
+	has(curl(www.CAFile, "https://www.example.com/"), "HTTP/2 200 ", hsts, "web www.example.com https")
+	has(curl(shop.CAFile, "https://shop.example.com/"), "HTTP/2 200 ", hsts, "shop shop.example.com https")
+	has(curl(shop.CAFile, "https://shop.example.com/", "--http1.1"), "HTTP/1.1 200 ", "Strict-Transport-Security: max-age=31536000\r\n", "shop shop.example.com https")
+	has(curl(www.CAFile, "https://www.example.com/", "-H", "Host: other.example.com"), "HTTP/2 404 ", hsts)
 	has(lb.command("certificates"), "www.example.com (default)", "shop.example.com", chain)
 
 	// Renewed, first a half of it.
 	next := labtest.NewCerts(t, "shop.example.com")
 	place(t, chain, next.CertFile)
-	has(curl(shop.CAFile, "https://shop.example.com/"), "HTTP/1.1 200 ")
+	has(curl(shop.CAFile, "https://shop.example.com/"), "HTTP/2 200 ")
 	place(t, key, next.KeyFile)
 	labtest.Eventually(t, patience, "the new certificate is shown", func() error {
 		out, err := client.Output("openssl", "s_client", "-connect", at+":443", "-servername", "shop.example.com", "-CAfile", next.CAFile)
@@ -101,5 +102,5 @@ func TestTLS(t *testing.T) {
 		}
 		return nil
 	})
-	has(curl(next.CAFile, "https://shop.example.com/"), "HTTP/1.1 200 ", "shop shop.example.com https")
+	has(curl(next.CAFile, "https://shop.example.com/"), "HTTP/2 200 ", "shop shop.example.com https")
 }

@@ -120,6 +120,7 @@ func (s *Service) apply(c *Config, vips func(vip.Config) error) error {
 	s.setBuffers(c)
 	s.log.Use(logs)
 	s.engine.SetHandshakeRate(shakes)
+	s.engine.SetHandshakes(c.Handshakes.Most)
 	closeAll(goneListeners)
 	for _, p := range gone {
 		p.Close()

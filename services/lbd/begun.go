@@ -21,9 +21,10 @@ type beginnings struct {
 	seconds    *metric.HistogramVec
 	broken     *metric.CounterVec
 
-	mu   sync.Mutex // guards what follows
-	rate limit.Rate // of lines about members
-	told limit.Bucket
+	mu     sync.Mutex // guards what follows
+	rate   limit.Rate // of lines about members, and of those about floods
+	told   limit.Bucket
+	floods limit.Bucket
 }
 
 // maxFaults is how many words there are for failures, of either side.
@@ -67,15 +68,26 @@ func (b *beginnings) begun(e *engine.Begun) {
 	b.seconds.With(side, resumed).Observe(e.Took.Seconds())
 }
 
-// broke counts a client's connection of HTTP/2 that was ended for its fault. It is called on the engine's threads.
-func (b *beginnings) broke(_ netip.AddrPort, why http2.Reason) { b.broken.With(why.String()).Inc() }
+// broke counts a client's connection of HTTP/2 that was ended for its fault, and logs who floods: a counter does not say. It is called on the
+// engine's threads.
+func (b *beginnings) broke(client netip.AddrPort, why http2.Reason) {
+	b.broken.With(why.String()).Inc()
+	if why.Flood() && b.mayTell(&b.floods) {
+		b.log.Warn().Str("client", client.String()).Str("reason", why.String()).Msg("a client did too often what only costs us: its connection of HTTP/2 was ended")
+	}
+}
 
-// tell logs why a member could not be spoken to: what is wrong with a certificate is seen nowhere else. Of many lines a few are written.
-func (b *beginnings) tell(e *engine.Begun) {
+// mayTell reports whether one more line is written. Of many a few are.
+func (b *beginnings) mayTell(lines *limit.Bucket) bool {
 	b.mu.Lock()
-	ok, _ := b.told.Allow(b.rate, time.Now().UnixNano(), 1)
-	b.mu.Unlock()
-	if ok {
+	defer b.mu.Unlock()
+	ok, _ := lines.Allow(b.rate, time.Now().UnixNano(), 1)
+	return ok
+}
+
+// tell logs why a member could not be spoken to: what is wrong with a certificate is seen nowhere else.
+func (b *beginnings) tell(e *engine.Begun) {
+	if b.mayTell(&b.told) {
 		b.log.Warn().Str("member", e.Peer.String()).Str("reason", e.Fault).Err(e.Err).Msg("no TLS with a member")
 	}
 }

@@ -26,7 +26,6 @@ import (
 	"github.com/everup/everup/services/lbd/internal/engine"
 	"github.com/everup/everup/services/lbd/internal/events"
 	"github.com/everup/everup/services/lbd/internal/files"
-	"github.com/everup/everup/services/lbd/internal/http1"
 	"github.com/everup/everup/services/lbd/internal/pool"
 	"github.com/everup/everup/services/lbd/internal/spool"
 	"github.com/everup/everup/shared/conf"
@@ -146,11 +145,8 @@ func New(c *Config, env *daemon.Env) (*Service, error) {
 }
 
 func (s *Service) engineOptions(c *Config) engine.Options {
-	limits := http1.DefaultLimits()
-	limits.Head = int(c.MaxHeader)
-	limits.Line = min(limits.Line, limits.Head)
 	return engine.Options{
-		Workers: runtime.GOMAXPROCS(0), Limits: limits, Header: c.Timeouts.Header.Std(), Idle: c.Timeouts.Idle.Std(), Clients: c.Connections,
+		Workers: runtime.GOMAXPROCS(0), Limits: headLimits(c), Header: c.Timeouts.Header.Std(), Idle: c.Timeouts.Idle.Std(), Clients: c.Connections,
 		Begun: s.begun.begun, Broken: s.begun.broke, Identify: identify, Encoders: s.encoders, Spools: s.spools,
 		Admission: admission{&s.site.live, s.guards.connections},
 		Panic: func(v any) {

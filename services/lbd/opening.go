@@ -7,6 +7,7 @@ import (
 	"github.com/everup/everup/services/lbd/internal/certs"
 	"github.com/everup/everup/services/lbd/internal/config"
 	"github.com/everup/everup/services/lbd/internal/engine"
+	"github.com/everup/everup/services/lbd/internal/http1"
 	"github.com/everup/everup/services/lbd/internal/rule"
 	"github.com/everup/everup/shared/conf"
 	"github.com/everup/everup/shared/fault"
@@ -18,11 +19,23 @@ func (s *Service) openingOf(c *Config, l *config.Listener) *engine.Opening {
 	modes := map[string]engine.ProxyMode{
 		config.ProxyOff: engine.ProxyOff, config.ProxyAccept: engine.ProxyAccept, config.ProxyRequire: engine.ProxyRequire,
 	}
-	o := &engine.Opening{Proxy: modes[l.Proxy.Mode], Trusted: c.ProxiesOf(l), HTTP2: l.HTTP2}
+	o := &engine.Opening{Proxy: modes[l.Proxy.Mode], Trusted: c.ProxiesOf(l)}
+	if h := l.Multiplexing(); h != nil {
+		o.HTTP2 = engine.HTTP2Options(headLimits(c))
+		h.Bound(o.HTTP2)
+	}
 	if l.TLS != "" {
-		o.TLS = s.certs.Front(string(l.TLS)).Config(l.HTTP2)
+		o.TLS = s.certs.Front(string(l.TLS)).Config(o.HTTP2 != nil)
 	}
 	return o
+}
+
+// headLimits are those of requests' heads. They change only with a restart.
+func headLimits(c *Config) http1.Limits {
+	limits := http1.DefaultLimits()
+	limits.Head = int(c.MaxHeader)
+	limits.Line = min(limits.Line, limits.Head)
+	return limits
 }
 
 // transport is how the members of a pool are spoken to, and what it was made from.

@@ -11,7 +11,9 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -133,15 +135,17 @@ func fingerprint(t *testing.T, c *labtest.Certs) string {
 	return base64.StdEncoding.EncodeToString(sum[:])
 }
 
-// TestChromium loads a page with all that belongs to it in a browser: plain, over TLS, and in HTTP/2.
+// TestChromium loads a page with all that belongs to it in a browser: plain, over TLS by HTTP/1.1 alone, and by HTTP/2, beside which its WebSocket
+// has a connection of its own.
 func TestChromium(t *testing.T) {
 	t.Parallel()
 	labtest.Needs(t, "chromium")
 	b := startBrowserOrigin(t)
 	certs := labtest.NewCerts(t, "shop.test")
 	plain, secure, multiplexed := labtest.FreeAddr(t), labtest.FreeAddr(t), labtest.FreeAddr(t)
-	startProgram(t, plain, fmt.Sprintf("listen: [%q, {addr: %q, tls: web}, {addr: %q, tls: web, http2: true}]\ntls: {web: {certificates: [%s]}}\nroutes: [{pool: web}]\npools: {web: %s}\n",
-		plain, secure, multiplexed, certificate(certs), poolYAML("compress: {},", b.addr)))
+	log := filepath.Join(t.TempDir(), "access.log")
+	startProgram(t, plain, fmt.Sprintf("access_log: {file: %q, format: template, template: '$scheme $proto $target $status'}\nlisten: [%q, {addr: %q, tls: web, http2: false}, {addr: %q, tls: web}]\ntls: {web: {certificates: [%s]}}\nroutes: [{pool: web}]\npools: {web: %s}\n",
+		log, plain, secure, multiplexed, certificate(certs), poolYAML("compress: {},", b.addr)))
 	f := func(scheme, addr, protocol, coding string) {
 		t.Helper()
 		_, port, _ := net.SplitHostPort(addr)
@@ -158,6 +162,21 @@ func TestChromium(t *testing.T) {
 	f("http", plain, "http/1.1", "gzip") // Chromium takes the others over TLS alone
 	f("https", secure, "http/1.1", "zstd")
 	f("https", multiplexed, "h2", "zstd")
+	labtest.Eventually(t, patience, "all is in the log", func() error {
+		b, err := os.ReadFile(log)
+		if err != nil {
+			return err
+		}
+		for line, want := range map[string]int{
+			"http HTTP/1.1 /socket 101\n": 1, "https HTTP/1.1 /socket 101\n": 2, "https HTTP/2.0 /socket": 0,
+			"http HTTP/1.1 / 200\n": 1, "https HTTP/1.1 / 200\n": 1, "https HTTP/2.0 / 200\n": 1,
+		} {
+			if n := strings.Count("\n"+string(b), "\n"+line); n != want {
+				return fmt.Errorf("%d lines %q, want %d:\n%s", n, line, want, b)
+			}
+		}
+		return nil
+	})
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.ranges < 3 {

@@ -18,9 +18,9 @@ func TestCurlHTTP2(t *testing.T) {
 	plain, secure, proxied, old := labtest.FreeAddr(t), labtest.FreeAddr(t), labtest.FreeAddr(t), labtest.FreeAddr(t)
 	startProgram(t, plain, fmt.Sprintf(`listen:
   - {addr: %q, http2: true}
-  - {addr: %q, http2: true, tls: web}
-  - {addr: %q, http2: true, proxy_protocol: {mode: require, from: [127.0.0.0/8]}}
   - {addr: %q, tls: web}
+  - {addr: %q, http2: true, proxy_protocol: {mode: require, from: [127.0.0.0/8]}}
+  - {addr: %q, http2: false, tls: web}
 tls: {web: {certificates: [%s]}}
 routes: [{pool: web}]
 pools: {web: %s}
@@ -76,5 +76,5 @@ pools: {web: %s}
 	}
 	f("http", plain, "--http2-prior-knowledge")
 	host, trust = over(secure)
-	f("https", host, append(trust, "--http2")...)
+	f("https", host, trust...) // which asks for it unless it is told otherwise
 }

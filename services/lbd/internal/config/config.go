@@ -16,7 +16,7 @@ type Config struct {
 	TLS          map[conf.Name]*TLS  `yaml:"tls" max:"16" doc:"TLS with clients: sections by the names that listeners give."`
 	Connections  int                 `yaml:"connections" default:"10000" min:"1" max:"1000000" doc:"Client connections at once over all addresses; further ones wait in the kernel's queue."`
 	MaxHeader    conf.Size           `yaml:"max_header" default:"64KiB" min:"1KiB" max:"1MiB" doc:"Largest head of a request; a larger one is answered 431. Changes with a restart."`
-	Handshakes   Handshakes          `yaml:"handshakes" doc:"How many TLS handshakes a client may begin."`
+	Handshakes   Handshakes          `yaml:"handshakes" doc:"How many TLS handshakes there may be."`
 	Timeouts     Timeouts            `yaml:"timeouts" doc:"Patience with clients."`
 	Trusted      []conf.Prefix       `yaml:"trusted" doc:"Proxies in front whose X-Forwarded-For, -Proto, -Host and -Port, Forwarded and X-Request-Id are believed and kept; from others they are dropped."`
 	ReasonHeader bool                `yaml:"reason_header" default:"false" doc:"Say in X-Everup-Reason why lbd itself answered with an error."`

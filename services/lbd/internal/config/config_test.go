@@ -42,6 +42,14 @@ func TestErrors(t *testing.T) {
 		`lbd.yaml:1:90: listen[2].proxy_protocol.mode: expected text, found the boolean yes (one of off, accept, require)`)
 	f("listen: [{addr: ':1', proxy_protocol: accept}]\n",
 		`lbd.yaml:1:39: listen[0].proxy_protocol: believes nobody: who may say where a client comes from? (give from or trusted; [0.0.0.0/0, '::/0'] believes everybody)`)
+	f("listen: [{addr: ':1', http2: {stream: 5, window: 32KiB, connection_window: 2GiB, allow: {reset: 5}}}]\n",
+		`lbd.yaml:1:31: listen[0].http2.stream: unknown key (did you mean "streams"?)`,
+		`lbd.yaml:1:50: listen[0].http2.window: is 32KiB, must be from 64KiB to 16MiB`,
+		`lbd.yaml:1:76: listen[0].http2.connection_window: is 2GiB, must be at most 1GiB`,
+		`lbd.yaml:1:90: listen[0].http2.allow.reset: unknown key (did you mean "resets"?)`)
+	f("listen: [{addr: ':1', http2: {window: 1MiB, connection_window: 512KiB}}, {addr: ':2', http2: on}]\n",
+		`lbd.yaml:1:64: listen[0].http2.connection_window: is 512KiB, less than window, which is 1MiB (give 0 for what streams and window come to)`,
+		`lbd.yaml:1:94: listen[1].http2.enabled: expected true or false, found the boolean on (write true)`)
 	f("pools: {web: {members: [{addr: 'h:80'}], tls: {key: k, ca: a, insecure: true}, proxy_protocol: v3}}\n",
 		`lbd.yaml:1:53: pools.web.tls.key: is without a cert`,
 		`lbd.yaml:1:60: pools.web.tls.ca: a cannot be read: no such file or directory`,

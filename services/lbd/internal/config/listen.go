@@ -10,7 +10,7 @@ import (
 type Listener struct {
 	Addr  conf.Addr     `yaml:"addr" required:"true" short:"true" doc:"TCP address."`
 	TLS   conf.Name     `yaml:"tls" doc:"Clients speak TLS as the section of this name in tls says; empty means that they do not."`
-	HTTP2 bool          `yaml:"http2" default:"false" doc:"Clients may speak HTTP/2: over TLS if they ask for it by ALPN, without TLS from the first byte (h2c with prior knowledge)."`
+	HTTP2 *HTTP2        `yaml:"http2" doc:"Clients may speak HTTP/2: over TLS if they ask for it by ALPN, without TLS from the first byte (h2c with prior knowledge). Absent means true with tls and false without."`
 	Proxy ProxyProtocol `yaml:"proxy_protocol" doc:"Proxies in front that tell the client's address before all else, by the PROXY protocol (version 1 or 2)."`
 }
 

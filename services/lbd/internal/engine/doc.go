@@ -81,8 +81,8 @@
 //
 // # Bounds
 //
-// Streams of a client: 100 at once; content of a stream that was not used yet: 64 KiB. Clients: SetLimit; further ones wait in the kernel's queue, those of a source that has its fill are reset (Admission). TLS handshakes under
-// way: Options.Handshakes a worker, then they are refused; those of one source: SetHandshakeRate, then its connections are closed before
+// Streams of a client, content of a stream and of a connection that was not used yet: its listener's Opening.HTTP2, 100, 64 KiB and 6.25 MiB as a rule. Clients: SetLimit; further ones wait in the kernel's queue, those of a source that has its fill are reset (Admission). TLS handshakes under
+// way: SetHandshakes a worker, then they are refused; those of one source: SetHandshakeRate, then its connections are closed before
 // anything is computed; 32768 sources are told apart, more share. What of TLS waits for a slow peer: 96 KiB a connection. Requests that wait as
 // their plan says: SetTarpits; they keep their head and nothing else. Heads: http1.Limits. Buffers: two of 16 KiB or 64 KiB an exchange,
 // of which a worker keeps 16 MiB of each size free. Idle connections to members: 8192, 512 to one, 30 s. A turn moves at most

@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"cmp"
 	"context"
 	"crypto/tls"
 	"hash/maphash"
@@ -25,8 +24,6 @@ type Options struct {
 	Header  time.Duration // longest time for a request's head to come in
 	Idle    time.Duration // a connection without a request is closed after so long
 	Clients int           // connections at once
-	// Handshakes bounds those of TLS under way in one worker, of either side; further ones are refused. 0: 1000.
-	Handshakes int
 	// Begun is told how connections have begun with which there was more to do than to accept or make them. nil: nobody is.
 	Begun func(*Begun)
 	// Identify makes of a client's TLS what requests are to know of it, once for a connection. nil: nothing.
@@ -51,9 +48,12 @@ type Engine struct {
 	workers []*worker
 	wg      sync.WaitGroup
 
-	hide    maphash.Seed // of identifiers in place of addresses
-	idle    idle
-	shakes  shakeLimit
+	hide   maphash.Seed // of identifiers in place of addresses
+	idle   idle
+	shakes shakeLimit
+
+	maxShakes atomic.Int64 // handshakes under way in a worker
+
 	counts  counts
 	tunnels atomic.Int64
 	open    atomic.Int64
@@ -71,6 +71,7 @@ func New(o Options, site Site) (*Engine, error) {
 	e := &Engine{o: o, site: site, hide: maphash.MakeSeed(), empty: make(chan struct{}, 1)}
 	e.idle.all = map[idleKey][]*member{}
 	e.SetLimit(o.Clients)
+	e.SetHandshakes(usualHandshakes)
 	for i := range max(o.Workers, 1) {
 		l, err := loop.New()
 		if err != nil {
@@ -84,7 +85,7 @@ func New(o Options, site Site) (*Engine, error) {
 		}
 		e.workers = append(e.workers, &worker{
 			e: e, number: i, loop: l, began: time.Now(), clients: map[*client]struct{}{}, hellos: map[*hello]struct{}{}, h2: newH2(o.Limits),
-			tls: tlsconn.NewEnv(cmp.Or(o.Handshakes, 1000)), delayed: map[*exchange]struct{}{}, ended: make(chan struct{}),
+			tls: tlsconn.NewEnv(usualHandshakes), delayed: map[*exchange]struct{}{}, ended: make(chan struct{}),
 		})
 	}
 	return e, nil

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/everup/everup/services/lbd/internal/http2"
@@ -37,8 +38,9 @@ func (h *hello) serveH2() {
 	c.w, c.owner = w, c
 	c.sock = h.hand((*wire)(&c.sock), c)
 	c.prepare()
-	c.core.Begin(http2.Server, w.h2.options, &w.h2.pool)
+	c.core.Begin(http2.Server, cmp.Or(h.o.HTTP2, w.h2.options), &w.h2.pool)
 	w.h2.conns[c] = struct{}{}
+	w.h2.begun[http2.Server].Add(1)
 	c.setTimer(openingH2, w.e.o.Header)
 	if w.closing {
 		c.core.Drain()
@@ -51,7 +53,7 @@ func (h *hello) speaksH2() (yes, known bool) {
 	if h.tls != nil {
 		return h.origin.tls.NegotiatedProtocol == "h2", true
 	}
-	if !h.o.HTTP2 {
+	if h.o.HTTP2 == nil {
 		return false, true
 	}
 	if !h.readable {
@@ -208,6 +210,7 @@ func (c *h2conn) close(why Reason) {
 	c.w.loop.Closing(c.ref)
 	c.shut()
 	delete(c.w.h2.conns, c)
+	c.w.h2.ended[http2.Server].Add(1)
 	c.prepare()
 	c.abandon(why)
 	c.release()

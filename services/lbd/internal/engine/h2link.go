@@ -3,6 +3,7 @@ package engine
 import (
 	"errors"
 	"io"
+	"sync/atomic"
 
 	"github.com/everup/everup/services/lbd/internal/http1"
 	"github.com/everup/everup/services/lbd/internal/http2"
@@ -11,8 +12,9 @@ import (
 // h2Buffer is the size of what is read at once, by all connections of a worker in turn.
 const h2Buffer = 64 << 10
 
-// h2Options are those of clients' connections.
-func h2Options(lim http1.Limits) *http2.Options {
+// HTTP2Options returns the usual options of a connection, for an engine with these limits. What of them may be another way for a listener are
+// MaxStreams, the windows and Allow.
+func HTTP2Options(lim http1.Limits) *http2.Options {
 	o := http2.DefaultOptions()
 	o.Limits = lim
 	o.ConnWindow = int32(o.MaxStreams) * o.StreamWindow // no stream keeps another waiting: 6.25 MiB of content at most
@@ -22,8 +24,10 @@ func h2Options(lim http1.Limits) *http2.Options {
 
 // h2 is what the connections of a worker share.
 type h2 struct {
-	options *http2.Options
+	options *http2.Options // of members, and of listeners that say nothing else
 	pool    http2.Pool
+	begun   [2]atomic.Uint64 // connections, by role
+	ended   [2]atomic.Uint64
 	conns   map[*h2conn]struct{}
 	free    []*h2stream
 	ups     map[idleKey][]*h2up
@@ -32,7 +36,7 @@ type h2 struct {
 }
 
 func newH2(lim http1.Limits) h2 {
-	return h2{options: h2Options(lim), conns: map[*h2conn]struct{}{}, ups: map[idleKey][]*h2up{}}
+	return h2{options: HTTP2Options(lim), conns: map[*h2conn]struct{}{}, ups: map[idleKey][]*h2up{}}
 }
 
 // h2link is a connection of HTTP/2, with a client or a member: what is read goes through the core to its owner, what the core has to send is

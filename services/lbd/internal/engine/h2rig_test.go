@@ -15,6 +15,7 @@ import (
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
 
+	"github.com/everup/everup/services/lbd/internal/http1"
 	"github.com/everup/everup/shared/labtest"
 )
 
@@ -30,7 +31,7 @@ func (o *over) startH2(t testing.TB, s *site) *rig { return o.startH2With(t, s, 
 
 func (o *over) startH2With(t testing.TB, s *site, header time.Duration) *rig {
 	t.Helper()
-	opening := &Opening{HTTP2: true}
+	opening := &Opening{HTTP2: HTTP2Options(http1.DefaultLimits())}
 	if o.front != nil {
 		opening.TLS = o.front.Server()
 		opening.TLS.NextProtos = []string{"h2", "http/1.1"}

@@ -117,6 +117,7 @@ func (u *h2up) opening() error {
 	u.open = true
 	u.prepare()
 	u.core.Begin(http2.Client, u.w.h2.options, &u.w.h2.pool)
+	u.w.h2.begun[http2.Client].Add(1)
 	u.later()
 	return nil
 }
@@ -211,6 +212,7 @@ func (u *h2up) close() {
 		u.farewell()
 		u.w.loop.Closing(u.ref)
 		u.shut()
+		u.w.h2.ended[http2.Client].Add(1)
 		u.release()
 	} else {
 		u.m.close()

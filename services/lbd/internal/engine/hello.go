@@ -50,7 +50,7 @@ func (w *worker) accepted(fd int, peer netip.AddrPort, o *Opening) {
 		return
 	}
 	w.e.counts.accepted.Add(1)
-	if !h.header && o.TLS == nil && !o.HTTP2 {
+	if !h.header && o.TLS == nil && o.HTTP2 == nil {
 		h.serve()
 		return
 	}
@@ -173,7 +173,7 @@ func (h *hello) secured() bool {
 			return false
 		}
 		h.began = l.Now()
-		h.tls = tlsconn.Server((*wire)(&h.sock), h.o.TLS, h.w.tls)
+		h.tls = tlsconn.Server((*wire)(&h.sock), h.o.TLS, h.w.shaking())
 	}
 	if !h.w.pace.step(l.Now()) {
 		l.Again(h.ref)
@@ -197,7 +197,7 @@ func (h *hello) secured() bool {
 
 // serve makes it a client, of which the first request is awaited.
 func (h *hello) serve() *client {
-	c := &client{w: h.w, origin: h.origin, either: h.o.HTTP2 && h.tls == nil}
+	c := &client{w: h.w, origin: h.origin, either: h.o.HTTP2 != nil && h.tls == nil}
 	c.sock = h.hand((*wire)(&c.sock), c)
 	c.w.clients[c] = struct{}{}
 	c.w.loop.SetDeadline(c.ref, c.w.loop.Now()+c.w.e.o.Header)

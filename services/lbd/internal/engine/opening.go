@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/everup/everup/services/lbd/internal/http2"
 	"github.com/everup/everup/services/lbd/internal/tlsconn"
 )
 
@@ -14,7 +15,9 @@ type Opening struct {
 	TLS     *tls.Config // nil: plain
 	Proxy   ProxyMode
 	Trusted []netip.Prefix // who may send the PROXY header
-	HTTP2   bool           // without TLS, who begins with the preface of HTTP/2 is served it; with TLS it is what ALPN has chosen that counts
+	// HTTP2 is made by HTTP2Options, and not changed once it is used. Without TLS, who begins with the preface of HTTP/2 is served it, unless
+	// this is nil; with TLS it is what ALPN has chosen that counts, and nil means the usual options.
+	HTTP2 *http2.Options
 }
 
 // ProxyMode is what of the PROXY protocol is taken, of either version.

@@ -6,11 +6,25 @@ import (
 	"sync"
 	"time"
 
+	"github.com/everup/everup/services/lbd/internal/tlsconn"
 	"github.com/everup/everup/shared/limit"
 )
 
 // shakeSources is how many sources of handshakes are told apart at once. When there are more, those that are new share buckets.
 const shakeSources = 1 << 15
+
+// usualHandshakes bounds those under way in a worker.
+const usualHandshakes = 1000
+
+// SetHandshakes bounds the TLS handshakes under way at once in each worker, with clients and members; further ones are refused
+// (tlsconn.Busy). It is 1000 before.
+func (e *Engine) SetHandshakes(n int) { e.maxShakes.Store(int64(n)) }
+
+// shaking returns what a handshake of the worker's begins with.
+func (w *worker) shaking() *tlsconn.Env {
+	w.tls.Handshakes = int(w.e.maxShakes.Load())
+	return w.tls
+}
 
 // shakeLimit bounds the TLS handshakes of each source.
 type shakeLimit struct {

@@ -76,7 +76,7 @@ func (m *member) prepare() error {
 			config = config.Clone()
 			config.NextProtos = []string{"h2"}
 		}
-		m.tls = tlsconn.Client((*wire)(&m.sock), config, m.w.tls)
+		m.tls = tlsconn.Client((*wire)(&m.sock), config, m.w.shaking())
 		m.securing = true
 	}
 	return nil

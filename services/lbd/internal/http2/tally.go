@@ -30,14 +30,27 @@ const (
 
 func (c *Causes) add(cause int) { c[cause].Add(1) }
 
-// Each calls f for each cause that was counted: Reason's names, and those of error codes in lower case, of all unknown ones "other".
-func (c *Causes) Each(f func(cause string, n uint64)) {
+// CauseCounts is a reading of several Causes.
+type CauseCounts [causes]uint64
+
+// Add adds what c has counted.
+func (n *CauseCounts) Add(c *Causes) {
 	for i := range c {
-		if n := c[i].Load(); n > 0 {
+		n[i] += c[i].Load()
+	}
+}
+
+// Each calls f for each cause that was counted: Reason's names, and those of error codes in lower case, of all unknown ones "other".
+func (n *CauseCounts) Each(f func(cause string, n uint64)) {
+	for i, n := range n {
+		if n > 0 {
 			f(causeName(i), n)
 		}
 	}
 }
+
+// MaxCauses is how many names there may be.
+const MaxCauses = causes
 
 func causeName(i int) string {
 	switch {

@@ -31,7 +31,9 @@ func TestTally(t *testing.T) {
 	var got []string
 	tally := &f.pool.Tallies[Server]
 	tell := func(what string, c *Causes) {
-		c.Each(func(cause string, n uint64) { got = append(got, fmt.Sprintf("%s %s %d", what, cause, n)) })
+		var n CauseCounts
+		n.Add(c)
+		n.Each(func(cause string, n uint64) { got = append(got, fmt.Sprintf("%s %s %d", what, cause, n)) })
 	}
 	tell("reset sent", &tally.Resets[Sent])
 	tell("reset received", &tally.Resets[Received])

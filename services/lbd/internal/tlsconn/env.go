@@ -14,7 +14,7 @@ const (
 
 // Env is what the connections of one loop share.
 type Env struct {
-	// Handshakes bounds those under way at once. Not to be changed once it is in use.
+	// Handshakes bounds those under way at once. Those that are beyond a smaller bound go on.
 	Handshakes int
 
 	shaking int
