@@ -155,7 +155,7 @@ func TestNetworkd(t *testing.T) {
 // Each example has a README that names its files and no others.
 func TestReadmes(t *testing.T) {
 	link := regexp.MustCompile(`\]\(([^)]+)\)`)
-	for _, dir := range []string{"lbd-pair", "dnsd-pair", "bond-vlan", "lbd-static", "lbd-dos", "lbd-pools", "lbd-tls"} {
+	for _, dir := range []string{"lbd-pair", "dnsd-pair", "bond-vlan", "lbd-static", "lbd-dos", "lbd-pools", "lbd-tls", "lbd-grpc"} {
 		text, err := os.ReadFile(filepath.Join(dir, "README.md"))
 		if err != nil {
 			t.Fatal(err)

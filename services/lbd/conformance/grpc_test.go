@@ -42,7 +42,7 @@ func TestGRPC(t *testing.T) {
 	member := startGRPC(t, tool)
 	certs := labtest.NewCerts(t)
 	plain, secure := labtest.FreeAddr(t), labtest.FreeAddr(t)
-	startProgram(t, plain, fmt.Sprintf("listen: [{addr: %q, http2: true}, {addr: %q, http2: true, tls: web}]\ntls: {web: {certificates: [%s]}}\nroutes: [{pool: web}]\n"+
+	startProgram(t, plain, fmt.Sprintf("listen: [{addr: %q, http2: true}, {addr: %q, tls: web}]\ntls: {web: {certificates: [%s]}}\nroutes: [{pool: web}]\n"+
 		"pools: {web: %s}\n", plain, secure, certificate(certs), poolYAML("http2: true,", member)))
 	want := []string{
 		"empty_unary", "large_unary", "client_streaming", "server_streaming", "ping_pong", "empty_stream", "status_code_and_message",
