@@ -18,7 +18,7 @@
 // not required means the same as an absent one. enum
 // lists the texts that are allowed, of the elements for a list. single:"true" lets the one element of a list stand without the list,
 // also for the lists of a map. short:"true" is for one key of a struct, whose value may then stand for the whole section, as the address
-// does in listen: [":80", {addr: ":443", tls: web}]. required says that the key must be present and not empty.
+// does in listen: [":80", {addr: ":443", tls: web}]; short:"KEY" of a map has the value of that key stand for the whole map. required says that the key must be present and not empty.
 // The default of a list or map is written as YAML: default:"[a, b]". CheckStruct finds mistakes in tags; a daemon's tests call it.
 //
 // Absent optional sections are pointers to structs: nil when the key is absent, filled with the

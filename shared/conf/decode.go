@@ -204,6 +204,9 @@ func (d *decoder) notEmpty(n *node, size int, s *spec, p *path) bool {
 }
 
 func (d *decoder) mapping(n *node, v reflect.Value, s *spec, p *path) bool {
+	if s.alone != "" && n.kind != sectionNode && !n.isNull() {
+		n.wrap(s.alone)
+	}
 	if n.kind != sectionNode && !n.isNull() {
 		return d.wrong(n, p, "a section", false, "")
 	}

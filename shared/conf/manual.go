@@ -164,6 +164,9 @@ func (f *field) facts() string {
 	if f.single || f.elem != nil && f.elem.single {
 		out = append(out, "One, or a list.")
 	}
+	if f.alone != "" {
+		out = append(out, "Or the value of "+f.alone+" alone.")
+	}
 	if s := f.choices(); len(s) > 0 {
 		out = append(out, "One of "+strings.Join(s, ", ")+".")
 	}

@@ -78,12 +78,16 @@ func (n *node) set(key string, pos position, val *node) {
 
 // widen makes a section with one key of a text that stands for it.
 func (n *node) widen(key string) {
-	if n.kind != scalarNode || n.null {
-		return
+	if n.kind == scalarNode && !n.null {
+		n.wrap(key)
 	}
-	text := *n
+}
+
+// wrap makes a section of what stands for the value of its one key.
+func (n *node) wrap(key string) {
+	value := *n
 	*n = node{kind: sectionNode, pos: n.pos, where: n.where}
-	n.set(key, n.pos, &text)
+	n.set(key, n.pos, &value)
 }
 
 // isNull reports whether n is a key without a value.

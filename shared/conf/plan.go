@@ -38,9 +38,10 @@ type spec struct {
 	enum     []string
 	min, max bound
 	required bool
-	single   bool // a list: its one element may stand without the list
-	field    bool // not an element: may be empty, which means unset
-	short    bool // of a section: its value may stand for the whole
+	single   bool   // a list: its one element may stand without the list
+	field    bool   // not an element: may be empty, which means unset
+	short    bool   // of a section: its value may stand for the whole
+	alone    string // of a map: the key whose value may stand for the whole, or ""
 }
 
 // field is one key of a struct.
@@ -166,8 +167,10 @@ func newField(sf reflect.StructField, key string, index []int) (*field, error) {
 	switch short, ok := sf.Tag.Lookup("short"); {
 	case short == "true" && f.kind.scalar():
 		f.short = true
+	case f.kind == mapKind && short != "" && short != "true":
+		f.alone = short
 	case ok:
-		return nil, fmt.Errorf("short is true, and for values of one text only")
+		return nil, fmt.Errorf("short is true, and for values of one text only, or a map's key")
 	}
 	if enum := sf.Tag.Get("enum"); enum != "" {
 		if err := f.setEnum(strings.Split(enum, "|")); err != nil {

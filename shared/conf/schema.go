@@ -156,6 +156,11 @@ func (c *schema) value(s *spec) object {
 		}
 		return append(out, s.limits("minItems", "maxItems")...)
 	case mapKind:
+		if s.alone != "" {
+			several := *s
+			several.alone = ""
+			return object{{"anyOf", []object{c.value(s.elem), c.value(&several)}}}
+		}
 		out := object{{"type", []string{"object", "null"}}}
 		if pattern := s.keys.pattern(); pattern != "" {
 			out = append(out, property{"propertyNames", object{{"pattern", pattern}}})

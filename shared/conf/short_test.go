@@ -164,3 +164,59 @@ func TestShortTags(t *testing.T) {
 		B int `yaml:"b" short:"true" doc:"x"`
 	}{}, "a is short already")
 }
+
+// held is a configuration with a map that the value of one key may stand for.
+type held struct {
+	Level map[string][]string `yaml:"level" single:"true" short:"any" enum:"low|high" max:"2" doc:"Levels by name."`
+	Width map[Name]int        `yaml:"width" short:"main" doc:"Widths by name."`
+}
+
+func TestShortOfAMap(t *testing.T) {
+	f := func(yaml string, want held, wantErr ...string) {
+		t.Helper()
+		var got held
+		_, err := Parse("a.yaml", []byte(yaml), &got, Options{})
+		text := ""
+		if err != nil {
+			text = err.Error()
+		}
+		if text != strings.Join(wantErr, "\n") {
+			t.Errorf("%s\ngot  %s\nwant %s", yaml, text, strings.Join(wantErr, "\n"))
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s -want +got:\n%s", yaml, diff)
+		}
+	}
+	f("level: low\n", held{Level: map[string][]string{"any": {"low"}}})
+	f("level: [low, high]\nwidth: 3\n", held{Level: map[string][]string{"any": {"low", "high"}}, Width: map[Name]int{"main": 3}})
+	f("level: {any: low, x: [low, high]}\nwidth: {a: 1}\n", held{Level: map[string][]string{"any": {"low"}, "x": {"low", "high"}}, Width: map[Name]int{"a": 1}})
+	f("level:\n", held{Level: map[string][]string{}})
+	f("level: hihg\n", held{}, `a.yaml:1:8: level.any: "hihg" is not one of low, high (did you mean "high"?)`)
+	f("level: [low, {}]\n", held{}, `a.yaml:1:14: level.any[1]: expected text, found a section`)
+	f("level: {a: low, b: low, c: low}\n", held{}, `a.yaml:1:8: level: must have at most 2 elements`)
+	f("width: [1]\n", held{}, `a.yaml:1:8: width.main: expected a whole number, found a list`)
+
+	var c held
+	doc, err := Parse("a.yaml", []byte("level: low\n"), &c, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	if err := doc.WriteEffective(&b, true); err != nil || b.String() != "level:\n  any:\n    - low  # a.yaml:1:8\nwidth: {}  # default\n" {
+		t.Errorf("%v %s", err, b.String())
+	}
+	if got := doc.Origin("level.any[0]"); got != "a.yaml:1:8" {
+		t.Errorf("origin %s", got)
+	}
+	b.Reset()
+	if err := WriteDefaults(&b, held{}); err != nil || !strings.Contains(b.String(), "# At most 2 elements. One, or a list. Or the value of any alone. One of low, high.\n") {
+		t.Errorf("%v %s", err, b.String())
+	}
+	b.Reset()
+	if err := WriteSchema(&b, held{}); err != nil || strings.Count(b.String(), `"anyOf"`) != 4 {
+		t.Errorf("%v %s", err, b.String())
+	}
+	if err := CheckStruct(held{}); err != nil {
+		t.Error(err)
+	}
+}
