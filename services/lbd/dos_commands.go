@@ -37,9 +37,9 @@ func dosCommands(socket func() string) *cobra.Command {
 
 // dosTable shows offenders to people, one a line.
 func dosTable(st DoSStatus) *cli.Table {
-	t := cli.NewTable("CLIENT", "LEVEL", "LEFT", "REQUESTS", "BY")
+	t := cli.NewTable("CLIENT", "LEVEL", "LEFT", "REQUESTS", "BY", "DETECTOR")
 	for _, o := range st.Clients {
-		t.Row(o.Client.String(), o.Level, o.Left, o.Requests, o.By)
+		t.Row(o.Client.String(), o.Level, o.Left, o.Requests, o.By, o.Detector)
 	}
 	return t
 }
@@ -50,9 +50,14 @@ func banCommand(socket func() string, use, short string) *cobra.Command {
 	c := &cobra.Command{Use: use, Short: short, Args: cobra.ExactArgs(1)}
 	verb := c.Name()
 	c.Flags().StringVar(&b.Reason, "reason", "", "why, for those who look later")
+	meant := "by which detector; needed where there are several and none is called default"
+	if verb == "unban" {
+		meant = "of which detector; without it of all"
+	}
+	c.Flags().StringVar(&b.Detector, "detector", "", meant)
 	if verb == "ban" {
 		c.Flags().StringVar(&b.Level, "level", "hard", "suspect or hard")
-		c.Flags().DurationVar(&lasts, "for", 0, "how long (30m, 2h), at most 24h; 0: as long as dos.ban says")
+		c.Flags().DurationVar(&lasts, "for", 0, "how long (30m, 2h), at most 24h; 0: as long as the detector's ban says")
 	}
 	c.RunE = func(c *cobra.Command, args []string) error {
 		b.Client, b.For = args[0], conf.Duration(lasts)

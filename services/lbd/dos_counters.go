@@ -22,20 +22,37 @@ func (c *dosCounters) register(r *metric.Registry, s *Service) {
 	c.lost = r.Counter("dos_changes_lost_total", "Times that changes of clients' levels came faster than they could be told.")
 	c.quiet = r.Counter("dos_events_left_out_total", "Changes of clients' levels without log line and event, as there were many.")
 	g, e := s.guards, s.engine
-	use := new(atomic.Pointer[dos.Use])
+	gauge := func(name, help string, of func(*dos.Detector) int) {
+		r.GaugeVecFunc(name, help, rule.MaxDetectors, []string{"detector"}, func(emit func(float64, ...string)) {
+			for _, d := range g.detectors.All() {
+				emit(float64(of(d)), d.Name())
+			}
+		})
+	}
+	last := new(atomic.Pointer[map[string]dos.Use]) // of a scrape, by detector
 	r.BeforeWrite(func() {
-		now := g.detector.Use(g.now())
-		use.Store(&now)
+		uses := map[string]dos.Use{}
+		for _, d := range g.detectors.All() {
+			uses[d.Name()] = d.Use(g.now())
+		}
+		last.Store(&uses)
 	})
-	r.GaugeFunc("dos_suspects", "Clients that are suspect, and not hard.", func() float64 { return float64(use.Load().Suspects) })
-	r.GaugeFunc("dos_hard", "Clients that are hard.", func() float64 { return float64(use.Load().Hard) })
-	r.GaugeFunc("dos_tracked", "Clients with requests of late, or held.", func() float64 { return float64(use.Load().Tracked) })
-	r.GaugeFunc("dos_room", "Clients that can be remembered.", func() float64 { return float64(g.detector.Keys()) })
-	r.CounterFunc("dos_suspects_total", "Times that a client has become suspect.", func() uint64 { return g.detector.Counts().Suspects })
-	r.CounterFunc("dos_hard_total", "Times that a client has become hard.", func() uint64 { return g.detector.Counts().Hard })
-	r.CounterFunc("dos_evictions_total", "Clients forgotten to remember others.", func() uint64 { return g.detector.Counts().Evicted })
-	r.CounterFunc("dos_untracked_total", "Requests not counted, as only clients that are held were remembered.",
-		func() uint64 { return g.detector.Counts().Untracked })
+	use := func(d *dos.Detector) dos.Use { return (*last.Load())[d.Name()] }
+	gauge("dos_suspects", "Clients that are suspect, and not hard.", func(d *dos.Detector) int { return use(d).Suspects })
+	gauge("dos_hard", "Clients that are hard.", func(d *dos.Detector) int { return use(d).Hard })
+	gauge("dos_tracked", "Clients with requests of late, or held.", func(d *dos.Detector) int { return use(d).Tracked })
+	gauge("dos_room", "Clients that can be remembered.", (*dos.Detector).Keys)
+	counter := func(name, help string, of func(dos.Counts) uint64) {
+		r.CounterVecFunc(name, help, rule.MaxDetectors, []string{"detector"}, func(emit func(uint64, ...string)) {
+			for _, d := range g.detectors.All() {
+				emit(of(d.Counts()), d.Name())
+			}
+		})
+	}
+	counter("dos_suspects_total", "Times that a client has become suspect.", func(c dos.Counts) uint64 { return c.Suspects })
+	counter("dos_hard_total", "Times that a client has become hard.", func(c dos.Counts) uint64 { return c.Hard })
+	counter("dos_evictions_total", "Clients forgotten to remember others.", func(c dos.Counts) uint64 { return c.Evicted })
+	counter("dos_untracked_total", "Requests not counted, as only clients that are held were remembered.", func(c dos.Counts) uint64 { return c.Untracked })
 	r.CounterFunc("sources_connections_refused_total", "Connections closed at once, as their source had its fill.", g.connections.Refused)
 	r.CounterFunc("sources_requests_refused_total", "Requests refused, as their source had its fill.", g.requests.Refused)
 	r.GaugeFunc("sources", "Sources with a connection open.", func() float64 { return float64(g.connections.Keys()) })

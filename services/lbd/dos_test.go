@@ -172,12 +172,12 @@ func TestDoSCommands(t *testing.T) {
 			t.Errorf("dos %v: code %d, %s", args, got, out)
 		}
 	}
-	f("127.0.0.2 hard 10m 0 manual", 0, "ban", "127.0.0.2", "--for", "10m", "--reason", "test")
+	f("127.0.0.2 hard 10m 0 manual default", 0, "ban", "127.0.0.2", "--for", "10m", "--reason", "test")
 	f("2001:db8::/64 suspect 5m 0 manual", 0, "ban", "2001:db8::1", "--level", "suspect")
 	if got := answers(t, clientAt(t, "127.0.0.2"), b.url("/"), 1); got != "0" {
 		t.Errorf("one who is held by hand: %s", got)
 	}
-	f(`"client": "127.0.0.2", "level": "hard", "left": "10m", "requests": 1, "by": "manual"`, 0, "list", "-o", "json")
+	f(`"client": "127.0.0.2", "level": "hard", "left": "10m", "requests": 1, "by": "manual", "detector": "default"`, 0, "list", "-o", "json")
 	f("127.0.0.7 is exempt", 2, "ban", "127.0.0.7")
 	f("is no address", 2, "ban", "x")
 	f("neither suspect nor hard", 2, "ban", "127.0.0.2", "--level", "x")
@@ -190,6 +190,87 @@ func TestDoSCommands(t *testing.T) {
 	b.reload("routes: [{answer: {status: 200}}]\n")
 	f("no section dos", 0, "list")
 	f("no section dos", 1, "ban", "127.0.0.2")
+}
+
+// Several detectors, each with its own conditions and keys.
+func TestSeveralDetectors(t *testing.T) {
+	routes := `
+routes:
+- {path: /login, dos: {login: suspect}, answer: {status: 403}}
+- {dos: {keys: suspect}, answer: {status: 402}}
+- {dos: suspect, answer: {status: 429}}
+- {pool: web}
+pools: {web: {members: [{addr: '` + typed(t) + `'}]}}
+`
+	detectors := `dos:
+- {threshold: 10, period: 1h, ban: 1h, ignore: image/*, ipv4: 24, not: {path: /login}}
+- {name: login, threshold: 2, period: 1h, ban: 1h, when: {path: /login, method: [GET, POST]}}
+- {name: keys, threshold: 3, period: 1h, ban: 1h, header: X-Api-Key, when: {header: {X-Api-Key: "*"}}, ignore: image/*}
+`
+	b := start(t, detectors+routes)
+	f := func(from, path string, times int, want string, fields ...string) {
+		t.Helper()
+		if got := answers(t, clientAt(t, from), b.url(path), times, fields...); got != want {
+			t.Errorf("%d times %s from %s: %s, want %s", times, path, from, got, want)
+		}
+	}
+	f("127.0.0.2", "/login", 2, "200")
+	f("127.0.0.2", "/", 5, "200") // does not count for login
+	f("127.0.0.2", "/login", 1, "403")
+	f("127.0.0.2", "/", 1, "429") // whoever is suspect to one is so for all that does not say of whom
+	f("127.0.0.3", "/login", 1, "200")
+	f("127.0.0.3", "/", 4, "200") // the tenth of the network: login's 429 has counted
+	f("127.0.0.4", "/", 1, "429")
+	f("127.0.0.4", "/login", 1, "429")
+
+	f("127.0.1.2", "/a.png", 19, "200", "X-Api-Key: a") // taken back by both
+	f("127.0.1.2", "/", 3, "200", "X-Api-Key: a")
+	f("127.0.1.2", "/", 1, "402", "X-Api-Key: a")
+	f("127.0.2.2", "/", 1, "402", "X-Api-Key: a") // the key is the same
+	f("127.0.2.2", "/", 1, "200", "X-Api-Key: b")
+
+	var rows []string
+	for _, o := range b.service().DoS().Clients {
+		rows = append(rows, o.Client.String()+" "+o.Detector)
+	}
+	slices.Sort(rows)
+	if want := []string{"127.0.0.0/24 default", "127.0.0.2 login", "value:ca978112ca1bbdcafac231b39a23dc4d keys"}; !slices.Equal(rows, want) {
+		t.Errorf("held are %q", rows)
+	}
+	text := metrics(t, b)
+	for _, want := range []string{
+		`everup_lbd_dos_suspects{detector="default"} 1`, `everup_lbd_dos_suspects{detector="login"} 1`, `everup_lbd_dos_suspects_total{detector="keys"} 1`,
+		`everup_lbd_dos_room{detector="keys"} 65536`, `everup_lbd_dos_tracked{detector="keys"} 2`, `everup_lbd_dos_hard{detector="keys"} 0`,
+	} {
+		if !strings.Contains(text, want+"\n") {
+			t.Errorf("no metric %s in\n%s", want, linesWith(text, "_dos_"))
+		}
+	}
+
+	// By hand: where nothing else is said by the default one; let go by all.
+	f2 := func(want string, code int, args ...string) {
+		t.Helper()
+		got, out := dosCommand(t, socketOf(b), append([]string{"dos"}, args...)...)
+		if got != code || !strings.Contains(strings.Join(strings.Fields(out), " "), want) {
+			t.Errorf("dos %v: code %d, %s", args, got, out)
+		}
+	}
+	f2("127.0.9.0/24 hard 1h 0 manual default", 0, "ban", "127.0.9.1")
+	f2("127.0.9.1 hard 1h 0 manual login", 0, "ban", "127.0.9.1", "--detector", "login")
+	f2("no detector \"x\", but default, login, keys", 3, "ban", "127.0.9.1", "--detector", "x")
+	f2("127.0.9.0/24 hard", 0, "unban", "127.0.9.1", "--detector", "login")
+	f2("held for nothing", 3, "unban", "127.0.9.1", "--detector", "login")
+	f2("127.0.0.2 suspect", 0, "unban", "127.0.9.1")
+
+	// A reload that takes one out, and turns the others round, leaves those what they hold.
+	b.reload(`dos:
+- {name: keys, threshold: 3, period: 1h, ban: 1h, header: X-Api-Key, when: {header: {X-Api-Key: "*"}}}
+- {name: login, threshold: 2, period: 1h, ban: 1h, when: {path: /login}}
+` + routes)
+	f("127.0.0.3", "/", 1, "200")
+	f("127.0.2.2", "/", 1, "402", "X-Api-Key: a")
+	f("127.0.0.2", "/login", 1, "403")
+	f2("which detector is meant: keys, login?", 2, "ban", "127.0.9.1")
 }
 
 func TestLimits(t *testing.T) {
@@ -435,8 +516,8 @@ func TestDoSInAFleet(t *testing.T) {
 			_, out := dosCommand(t, p.socket, "dos", "list")
 			var have []string
 			for l := range strings.Lines(out) {
-				if w := strings.Fields(l); len(w) == 5 && strings.HasPrefix(w[0], "127.") {
-					have = append(have, w[0]+" "+w[1]+" "+w[4])
+				if w := strings.Fields(l); len(w) == 6 && strings.HasPrefix(w[0], "127.") {
+					have = append(have, w[0]+" "+w[1]+" "+w[4]+" "+w[5])
 				}
 			}
 			slices.Sort(have)
@@ -446,14 +527,27 @@ func TestDoSInAFleet(t *testing.T) {
 			return nil
 		})
 	}
-	holds(a, "127.0.0.2 suspect counted", "127.0.0.7 suspect counted")
-	holds(z, "127.0.0.2 suspect shared")
+	holds(a, "127.0.0.2 suspect counted default", "127.0.0.7 suspect counted default")
+	holds(z, "127.0.0.2 suspect shared default")
 	f(z, "127.0.0.2", 1, "429")
 	f(z, "127.0.0.7", 3, "200") // exempt there
+	// A detector is told by its name.
+	login := clientAt(t, "127.0.0.3")
+	if got := answers(t, login, a.url+"login", 3); got != "200 403" {
+		t.Errorf("logins: %s", got)
+	}
+	holds(z, "127.0.0.2 suspect shared default", "127.0.0.3 suspect shared login")
+	if got := answers(t, login, z.url, 1) + " " + answers(t, login, z.url+"login", 1); got != "429 403" {
+		t.Errorf("one who has logged in too often elsewhere: %s", got)
+	}
+	if code, out := dosCommand(t, a.socket, "dos", "unban", "127.0.0.3"); code != 0 {
+		t.Errorf("unban: %s", out)
+	}
+	holds(z, "127.0.0.2 suspect shared default")
 	if code, out := dosCommand(t, z.socket, "dos", "unban", "127.0.0.2"); code != 0 {
 		t.Errorf("unban: %s", out)
 	}
-	holds(a, "127.0.0.7 suspect counted")
+	holds(a, "127.0.0.7 suspect counted default")
 	f(a, "127.0.0.2", 3, "200")
 }
 
@@ -476,8 +570,13 @@ admin: {socket: %s}
 cluster: {fleet: demo, listen: '%s', join: ['%s'], secrets: ['0123456789abcdef0123'], timing: fast}
 bus: {listen: '%s', routes: '%s'}
 listen: ['%s']
-dos: {threshold: 5, hard_threshold: 100, period: 1h, ban: 1h, exempt: %s}
-routes: [{dos: [suspect, hard], answer: {status: 429}}, {answer: {status: 200}}]
+dos:
+- {threshold: 5, hard_threshold: 100, period: 1h, ban: 1h, exempt: %s, not: {path: /login}}
+- {name: login, threshold: 2, period: 1h, ban: 1h, when: {path: /login}}
+routes:
+- {path: /login, dos: {login: suspect}, deny: true}
+- {dos: [suspect, hard], answer: {status: 429}}
+- {answer: {status: 200}}
 `, name, dir, p.socket, gossip, join, labtest.FreeAddr(t), labtest.FreeAddr(t), listen, exempt)
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)

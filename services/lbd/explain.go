@@ -2,6 +2,7 @@ package lbd
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/everup/everup/services/lbd/internal/explain"
 	"github.com/everup/everup/shared/cli"
@@ -41,7 +42,7 @@ func explainCommand() *cobra.Command {
 	f.StringVar(&q.From, "from", "", "address that the connection comes from (default 127.0.0.1)")
 	f.StringVar(&q.TLSName, "tls-name", "", "server name asked for in TLS (default: the host of an https URL)")
 	f.StringVar(&q.TLSClient, "tls-client", "", "name in the client's TLS certificate (default: it has none)")
-	f.StringVar(&q.DoS, "dos", "", "none, suspect or hard")
+	f.StringSliceVar(&q.DoS, "dos", nil, "what detectors think of the client: none, suspect or hard for all, login=hard for one")
 	f.Float64Var(&q.Random, "chance", 0, "for splits by chance: from 0 up to, not including, 1")
 	c.MarkFlagRequired("request")
 	out.Bind(c)
@@ -67,6 +68,9 @@ func explainTable(a *explain.Answer) *cli.Table {
 		for _, e := range list {
 			t.Row("", "", "", fmt.Sprintf("%s: %s %s %s", what, e.Op, e.Name, e.Value))
 		}
+	}
+	if len(a.CountedBy) > 0 {
+		t.Row("", "", "", "counted by "+strings.Join(a.CountedBy, ", "))
 	}
 	for _, s := range a.Content {
 		t.Row("", "", "", s)

@@ -19,7 +19,7 @@ import (
 // guards are what counts clients, whatever configuration is in force.
 type guards struct {
 	began       time.Time // times are counted from here
-	detector    *dos.Detector
+	detectors   dos.Set
 	connections *dos.Sources
 	requests    *dos.Sources
 	limits      map[string]*heldLimit // by label; under reloadMu
@@ -27,7 +27,7 @@ type guards struct {
 
 func newGuards() *guards {
 	return &guards{
-		began: time.Now(), detector: dos.NewDetector(), connections: dos.NewSources(), requests: dos.NewSources(), limits: map[string]*heldLimit{},
+		began: time.Now(), connections: dos.NewSources(), requests: dos.NewSources(), limits: map[string]*heldLimit{},
 	}
 }
 
@@ -86,32 +86,43 @@ func (g *guards) configure(c *config.Config, limits map[string]*heldLimit, over 
 	for i := range c.Listen {
 		l.direct = append(l.direct, c.ProxiesOf(&c.Listen[i])...)
 	}
-	d := c.DoS
-	l.clocked = d != nil || len(l.limits) > 0
-	if d == nil {
-		g.detector.Off()
-		return l
+	l.clocked = len(c.DoS) > 0 || len(l.limits) > 0
+	detectors := g.detectors.Configure(c.Detectors(), g.now())
+	for i := range c.DoS {
+		d := &c.DoS[i]
+		one := detecting{Detector: detectors[i], header: strings.ToLower(d.Header)}
+		one.filter, _ = d.Filter()             // it was validated
+		one.ignore, _ = dos.NewTypes(d.Ignore) // likewise
+		l.looks = l.looks || one.filter != nil
+		l.follows = l.follows || len(one.ignore) > 0
+		l.counts = append(l.counts, one)
 	}
-	g.detector.Configure(d.Options(), g.now())
-	l.header = strings.ToLower(d.Header)
-	if types, err := dos.NewTypes(d.Ignore); err == nil { // likewise
-		l.ignore = types
+	if l.follows {
+		kindOfPath([]byte("/a.png")) // reads the system's files now, and not on an event loop
 	}
-	kindOfPath([]byte("/a.png")) // reads the system's files now, and not on an event loop
 	return l
 }
 
 // guard is what a configuration says of clients that ask too much. It is not changed once it is in use.
 type guard struct {
 	*guards
-	header  string // whose value tells clients apart, in lower case; empty: none
-	ignore  dos.Types
+	counts  []detecting // by their number in rule.Levels
+	looks   bool        // some count by conditions
+	follows bool        // some look at answers
 	sources dos.Nets
 	exempt  rule.Proxies // clients without bounds
 	direct  rule.Proxies // peers whose connections are not bounded: exempt ones, and proxies
 	limits  []liveLimit  // by their place in rule.Table.Limits
 	clocked bool         // something counts by time
 	busy    []rule.Edit  // what a client with too many requests open is told
+}
+
+// detecting is a detector, and what counts.
+type detecting struct {
+	*dos.Detector
+	header string       // whose value tells clients apart, in lower case; empty: none
+	filter *rule.Filter // which requests count; nil: all
+	ignore dos.Types
 }
 
 type liveLimit struct {
@@ -121,38 +132,65 @@ type liveLimit struct {
 
 // visit is one request as it is counted. It is the request's Limiter and its Watcher.
 type visit struct {
-	g      *guard
-	key    dos.Key // for whom it counts; nobody's if it does not, or not any more
-	source dos.Key // who has it open; nobody if that is not counted
-	at     int64
+	g       *guard
+	source  dos.Key // who has it open; nobody if that is not counted
+	at      int64
+	counted uint8                      // a bit for each detector that counts it, and may take it back
+	keys    [rule.MaxDetectors]dos.Key // for whom, where it is counted
 }
 
-// begin counts a request, and returns what its client is thought of; false if the client has too many open.
-func (v *visit) begin(g *guard, client netip.Addr, r rule.Request) (rule.DoS, bool) {
-	*v = visit{g: g}
-	level := dos.None
+// begin counts a request, and returns what its client is thought of; false if the client has too many open. What it looks at it leaves in
+// verdict.
+func (v *visit) begin(g *guard, r rule.Request, f *rule.Facts, verdict *rule.Verdict) (levels rule.Levels, ok bool) {
+	v.g, v.counted = g, 0
+	v.source = dos.Key{} // by itself, which needs no copy
 	if g.clocked {
+		levels = v.count(r, f, verdict)
+	}
+	return levels, !g.requests.Bounded() || v.enter(f.Client)
+}
+
+// count has each detector count the request, or look at its client.
+func (v *visit) count(r rule.Request, f *rule.Facts, verdict *rule.Verdict) (levels rule.Levels) {
+	v.at = v.g.now()
+	if v.g.looks {
+		verdict.Look(r, f)
+	}
+	for i := range v.g.counts {
+		c := &v.g.counts[i]
 		var value []byte
-		if g.header != "" {
-			value = rule.Header(r, g.header)
+		if c.header != "" {
+			value = rule.Header(r, c.header)
 		}
-		v.at = g.now()
-		v.key = g.detector.Key(client, value)
-		level = g.detector.Count(v.key, v.at)
-	}
-	if g.requests.Bounded() && !g.exempt.Trusts(client) {
-		source := g.sources.Key(client)
-		if !g.requests.Enter(source) {
-			return rule.DoS(level), false
+		key := c.Key(f.Client, value)
+		if c.filter != nil && !c.filter.Holds(verdict) {
+			levels = levels.With(i, rule.DoS(c.Level(key, v.at)))
+			continue
 		}
-		v.source = source
+		if len(c.ignore) > 0 && key.Valid() {
+			v.keys[i], v.counted = key, v.counted|1<<i
+		}
+		levels = levels.With(i, rule.DoS(c.Count(key, v.at)))
 	}
-	return rule.DoS(level), true
+	return levels
+}
+
+// enter counts one more open request of the client; false if it has too many.
+func (v *visit) enter(client netip.Addr) bool {
+	if v.g.exempt.Trusts(client) {
+		return true
+	}
+	source := v.g.sources.Key(client)
+	if !v.g.requests.Enter(source) {
+		return false
+	}
+	v.source = source
+	return true
 }
 
 // watcher returns who is to follow the request, nil if nobody needs to.
 func (v *visit) watcher() engine.Watcher {
-	if v.source.Valid() || v.key.Valid() && len(v.g.ignore) > 0 {
+	if v.source.Valid() || v.counted != 0 {
 		return v
 	}
 	return nil
@@ -171,15 +209,18 @@ func (v *visit) Take(n int, key []byte) rule.Grant {
 // Answered takes the request back if its answer does not count. Of an answer without content type, such as 304, the end of the
 // path stands for it.
 func (v *visit) Answered(r *engine.Request, kind []byte) {
-	if !v.key.Valid() || len(v.g.ignore) == 0 {
+	if v.counted == 0 {
 		return
 	}
 	if len(kind) == 0 {
 		kind = kindOfPath(r.Text(r.Head.Target.Path))
 	}
-	if v.g.ignore.Has(kind) {
-		v.g.detector.Undo(v.key, v.at, v.g.now())
-		v.key = dos.Key{}
+	now := v.g.now()
+	for i := range v.g.counts {
+		if c := &v.g.counts[i]; v.counted>>i&1 != 0 && c.ignore.Has(kind) {
+			c.Undo(v.keys[i], v.at, now)
+			v.counted &^= 1 << i
+		}
 	}
 }
 

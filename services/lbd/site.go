@@ -93,7 +93,7 @@ func (s *site) Decide(r *engine.Request, p *engine.Plan) {
 		c.facts.ServerName = r.TLS.ServerName
 		c.facts.Certificate, _ = r.Known.(*rule.Certificate)
 	}
-	level, ok := c.visit.begin(&l.guard, c.facts.Client, &c.request)
+	levels, ok := c.visit.begin(&l.guard, &c.request, &c.facts, &c.verdict)
 	p.Watch = c.visit.watcher()
 	switch {
 	case r.Head.Target.Form == http1.Authority:
@@ -103,7 +103,7 @@ func (s *site) Decide(r *engine.Request, p *engine.Plan) {
 		p.Status, p.Reason, p.Response = 429, reasonBusy, l.guard.busy
 		c.way = &l.noRoute
 	default:
-		c.facts.DoS, c.facts.Limiter = level, &c.visit
+		c.facts.DoS, c.facts.Limiter = levels, &c.visit
 		l.table.Decide(&c.request, &c.facts, &c.verdict)
 		l.plan(c, r, p)
 		c.way = l.way(c.verdict.Rule)

@@ -23,7 +23,7 @@ type Config struct {
 	RequestID    RequestID           `yaml:"request_id" doc:"The id that each request has: in access logs, and told to members as their pool's forwarded says."`
 	Routes       []Route             `yaml:"routes" max:"1024" doc:"What becomes of requests: the first route whose conditions all hold and that has an outcome decides, none means 404."`
 	Pools        map[conf.Name]*Pool `yaml:"pools" max:"256" doc:"Groups of servers that answer alike."`
-	DoS          *DoS                `yaml:"dos" doc:"Which clients ask too much; absent means that nobody is suspect."`
+	DoS          []DoS               `yaml:"dos" single:"true" max:"8" doc:"Which clients ask too much: a section, or a list of several with names; absent means that nobody is suspect."`
 	Sources      Sources             `yaml:"sources" doc:"What one client may have open."`
 	Tarpits      int                 `yaml:"tarpits" default:"1000" min:"0" max:"100000" doc:"Requests at once that wait by tarpit; further ones do not wait."`
 	Buffers      Buffers             `yaml:"buffers" doc:"Room for what pools buffer and compress."`

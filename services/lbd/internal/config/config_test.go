@@ -108,7 +108,7 @@ func TestRouteErrors(t *testing.T) {
 		"f:3:20: routes[0].rewrite.path: unknown variable $nam (known: $0, $1, $client, $host, $method, $name, $path, $query, $scheme, $target, $tls_client, $tls_client_fingerprint, $tls_client_names, $tls_client_serial, $tls_client_subject, $tls_name, $(header.NAME), $(cookie.NAME), $(arg.NAME))")
 	f("- {deny: true, pool: web}\n", "f:3:10: routes[0].deny: pool and deny exclude each other")
 	f("- {files: {root: www}}\n", `f:3:18: routes[0].files.root: "www" is no clean absolute path (write it like /var/www/images)`)
-	f("- {dos: soft, pool: web}\n", `f:3:9: routes[0].dos: "soft" is not one of none, suspect, hard`)
+	f("- {dos: soft, pool: web}\n", `f:3:9: routes[0].dos.any: "soft" is not one of none, suspect, hard`)
 	f("- {name: a, path: /a, pool: web}\n- {name: a, pool: web}\n", `f:4:10: routes[1].name: "a" is the name of routes[0] already`)
 	f("- {path: /a, pool: web}\n- {path: /b, pool: web}\n- {path: [/a/b, = /b], pool: web}\n- {path: /a/b/, pool: web}\n",
 		"f:6:3: routes[3]: is never reached: routes[0] takes all its requests")

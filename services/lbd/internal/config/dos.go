@@ -9,6 +9,7 @@ import (
 	"github.com/everup/everup/services/lbd/internal/http1"
 	"github.com/everup/everup/services/lbd/internal/rule"
 	"github.com/everup/everup/shared/conf"
+	"github.com/everup/everup/shared/fault"
 	"github.com/everup/everup/shared/limit"
 )
 
@@ -18,16 +19,19 @@ type Nets struct {
 	IPv6 int `yaml:"ipv6" default:"64" min:"16" max:"128" doc:"Clients of one IPv6 network of so many bits count as one; 64 is what one connection to the Internet has at least."`
 }
 
-// DoS is the section `dos`: clients that ask too much become suspect, then hard, which routes ask for by their condition dos. It
+// DoS is an entry of `dos`, a detector: clients that ask too much become suspect, then hard, which routes ask for by their condition dos. It
 // changes no answer by itself.
 type DoS struct {
+	Name      conf.Name     `yaml:"name" default:"default" doc:"Name for routes' condition dos, metrics and lbd dos; no two have the same."`
 	Threshold int           `yaml:"threshold" required:"true" min:"1" max:"1000000000" doc:"More requests of a client than this within period make it suspect."`
 	Hard      int           `yaml:"hard_threshold" default:"0" min:"0" max:"1000000000" doc:"More than this make it hard; 0 means that nothing does."`
 	Period    conf.Duration `yaml:"period" default:"10s" min:"1s" max:"1h" doc:"Time over which requests are counted, sliding."`
 	Ban       conf.Duration `yaml:"ban" default:"5m" min:"1s" max:"1d" doc:"How long a client stays what it is, from its last request above the threshold: who goes on has it prolonged."`
 	Ignore    []string      `yaml:"ignore" single:"true" max:"64" doc:"Content types of answers to requests that do not count: image/png, image/*, or \"~ \" and a regular expression (RE2). Requests count until their answers show it."`
-	Header    string        `yaml:"header" max:"63" doc:"Header whose value tells clients apart, such as X-Api-Key; requests without it, and all if this is empty, count by address (behind trusted proxies, the client's)."`
+	Header    string        `yaml:"header" max:"63" doc:"Header whose value tells clients apart, such as X-Api-Key; requests without it, and all if this is empty, count by address (behind trusted proxies, the client's). Who makes up a new value each time is not found by it: have a detector by address, too."`
 	Nets      `yaml:",inline"`
+	When      *Match        `yaml:"when" doc:"Requests count that meet these conditions, those of routes but for dos and tagged; absent means all. What a client is by those that count, it is for all it asks."`
+	Not       []Match       `yaml:"not" single:"true" max:"64" doc:"Requests that meet all of these conditions do not count: a section, or a list of such sections."`
 	Exempt    []conf.Prefix `yaml:"exempt" single:"true" max:"64" doc:"Networks of clients that are never suspect."`
 	Table     int           `yaml:"table" default:"65536" min:"1024" max:"4194304" doc:"Clients that are remembered, 68 bytes each; a new one takes the place of the one that asked least of late, never of one that is held for suspect."`
 	Share     bool          `yaml:"share" default:"true" doc:"Tell the fleet's other lbd who is suspect and hard, and believe them."`
@@ -70,15 +74,58 @@ func (n Nets) Of() dos.Nets { return dos.Nets{V4: n.IPv4, V6: n.IPv6} }
 func (d *DoS) Options() dos.Options {
 	return dos.Options{
 		Settings: dos.Settings{Period: d.Period.Std(), Threshold: uint64(d.Threshold), Hard: uint64(d.Hard), Ban: d.Ban.Std()},
-		Nets:     d.Of(), Values: d.Header != "", Keys: d.Table, Exempt: prefixes(d.Exempt),
+		Nets:     d.Of(), Values: d.Header != "", Keys: d.Table, Exempt: prefixes(d.Exempt), Share: d.Share,
 	}
+}
+
+// Detectors returns what the section says in the terms of package dos.
+func (c *Config) Detectors() (out []dos.Named) {
+	for i := range c.DoS {
+		out = append(out, dos.Named{Name: string(c.DoS[i].Name), Options: c.DoS[i].Options()})
+	}
+	return out
+}
+
+// detectorNames returns the names of the detectors in order.
+func (c *Config) detectorNames() (out []string) {
+	for i := range c.DoS {
+		out = append(out, string(c.DoS[i].Name))
+	}
+	return out
+}
+
+// Filter returns which requests count, nil for all.
+func (d *DoS) Filter() (*rule.Filter, error) {
+	f, problems := d.filter()
+	if len(problems) > 0 {
+		p := problems[0]
+		return nil, fault.New(fault.Config, "lbd: dos: %s: %v %s", d.Name, p.At, p.Msg)
+	}
+	return f, nil
+}
+
+func (d *DoS) filter() (*rule.Filter, []rule.Problem) {
+	if d.When == nil && len(d.Not) == 0 {
+		return nil, nil
+	}
+	var when *rule.Match
+	if d.When != nil {
+		m := d.When.match()
+		when = &m
+	}
+	return rule.NewFilter(when, matches(d.Not))
 }
 
 // ExemptSources returns the networks of clients without bounds of sources.
 func (c *Config) ExemptSources() rule.Proxies { return prefixes(c.Sources.Exempt) }
 
-// Validate checks the thresholds against each other, and the types.
+// Validate checks the thresholds against each other, the types and the conditions.
 func (d *DoS) Validate(r *conf.Report) {
+	if d.Name == rule.AnyDetector {
+		r.At("name").Errorf("%q stands for all detectors", d.Name)
+	}
+	_, problems := d.filter()
+	tell(r, problems)
 	if d.Hard > 0 && d.Hard <= d.Threshold {
 		r.At("hard_threshold").Errorf("is %d, must be above threshold, which is %d", d.Hard, d.Threshold)
 	}
@@ -163,13 +210,18 @@ func (c *Config) Limits() (out []NamedLimit) {
 	return out
 }
 
-// validateDoS checks what routes ask for of sections that may be missing, and the names of limits.
+// validateDoS checks what routes ask for of detectors when there are none, and the names of detectors and limits.
 func (c *Config) validateDoS(r *conf.Report) {
+	for i, name := range c.detectorNames() {
+		if j := slices.Index(c.detectorNames(), name); j < i {
+			r.At("dos").At(i).At("name").Errorf("%q is the name of dos[%d] already", name, j)
+		}
+	}
 	taken := map[string]bool{}
 	for i := range c.Routes {
-		t, at := &c.Routes[i], r.At(i)
+		t, at := &c.Routes[i], r.At("routes").At(i)
 		missing := func(m *Match, at *conf.Report) {
-			if c.DoS == nil && len(m.DoS) > 0 {
+			if len(c.DoS) == 0 && len(m.DoS) > 0 {
 				at.At("dos").Hintf("write dos: {threshold: …} beside routes", "there is no section dos, so that nobody is suspect")
 			}
 		}

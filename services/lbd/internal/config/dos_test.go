@@ -37,6 +37,19 @@ func TestDoSErrors(t *testing.T) {
 	f("routes: [{dos: [suspect, hard], deny: true}, {not: {dos: none}, deny: true}, {pool: web}]\n",
 		"f:2:16: routes[0].dos: there is no section dos, so that nobody is suspect (write dos: {threshold: …} beside routes)",
 		"f:2:58: routes[1].not.dos: there is no section dos, so that nobody is suspect (write dos: {threshold: …} beside routes)")
+	// Several, by name.
+	f("dos: [{threshold: 5}, {name: login, threshold: 2, when: {path: /login, method: POST}, not: [{from: 10.0.0.0/8}]}]\n" +
+		"routes: [{dos: {login: [suspect, hard], any: hard}, deny: true}, {not: {dos: {default: none}}, deny: true}, {pool: web}]\n")
+	f("dos: [{name: a, threshold: 5}, {name: a, threshold: 5}, {name: any, threshold: 5}]\n",
+		`f:2:39: dos[1].name: "a" is the name of dos[0] already`,
+		`f:2:64: dos[2].name: "any" stands for all detectors`)
+	f("dos: [{threshold: 5, when: {}, not: {dos: hard}}, {name: b, threshold: 5, when: {tagged: x, path: a}}]\n",
+		`f:2:28: dos[0].when: has no condition (give host, path, method, …)`,
+		`f:2:43: dos[0].not.dos: has no meaning here`,
+		`f:2:90: dos[1].when.tagged: has no meaning here`,
+		`f:2:99: dos[1].when.path: "a" does not begin with /`)
+	f("dos: {threshold: 5, name: login}\nroutes: [{dos: {logn: hard}, deny: true}, {pool: web}]\n",
+		`f:3:23: routes[0].dos.logn: unknown detector "logn" (did you mean "login"?)`)
 	f("routes: [{limit: {requests: 5, tag: x}}, {limit: [{requests: 5, action: tag, name: a}, {requests: 1, per: 1d, burst: 100000, name: b}]}]\n",
 		"f:2:37: routes[0].limit.tag: has no meaning here (give action: tag)",
 		"f:2:73: routes[1].limit[0].action: sets no tag (give tag)",
@@ -63,13 +76,17 @@ routes:
   tarpit: 250ms
 - {tagged: a, pool: web}
 `)
-	o := c.DoS.Options()
+	o := c.DoS[0].Options()
 	if len(o.Exempt) != 2 {
 		t.Errorf("exempt %v", o.Exempt)
 	}
 	o.Exempt = nil
+	if named := c.Detectors(); len(named) != 1 || named[0].Name != dos.Default {
+		t.Errorf("detectors %+v", named)
+	}
 	want := dos.Options{
 		Settings: dos.Settings{Period: time.Minute, Threshold: 100, Hard: 500, Ban: 10 * time.Minute}, Nets: dos.Nets{V4: 24, V6: 64}, Keys: 65536,
+		Share: true,
 	}
 	if d := cmp.Diff(want, o, cmpopts.EquateEmpty()); d != "" {
 		t.Error(d)

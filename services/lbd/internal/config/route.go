@@ -48,7 +48,7 @@ type Match struct {
 	From      []conf.Prefix       `yaml:"from" single:"true" max:"1024" doc:"Networks of the client, which for requests from trusted proxies is whom X-Forwarded-For names."`
 	TLSName   []string            `yaml:"tls_name" single:"true" max:"1024" doc:"Server names that the client asks for in TLS (SNI), written as host."`
 	TLSClient []string            `yaml:"tls_client" single:"true" max:"1024" doc:"Names in certificates of clients (the common name, else the first alternative one), written as values of header; \"*\" is any certificate that was verified."`
-	DoS       []string            `yaml:"dos" single:"true" enum:"none|suspect|hard" doc:"What the client's rate of requests makes of it."`
+	DoS       map[string][]string `yaml:"dos" single:"true" short:"any" max:"9" enum:"none|suspect|hard" doc:"What the client's rate of requests makes of it: the highest of what all detectors say, or by their names, {login: hard}; any is all of them there."`
 	Tagged    []conf.Name         `yaml:"tagged" single:"true" max:"64" doc:"Tags that earlier routes have set."`
 }
 

@@ -16,7 +16,7 @@ import (
 
 // Table compiles the routes. Its pools are PoolNames, in that order. A configuration that was validated compiles.
 func (c *Config) Table() (*rule.Table, error) {
-	t, problems := rule.Compile(c.rules(), c.PoolNames())
+	t, problems := rule.Compile(c.rules(), c.PoolNames(), c.detectorNames())
 	if len(problems) > 0 {
 		p := problems[0]
 		return nil, fault.New(fault.Config, "lbd: routes%v: %s%s %s", p.At, p.Msg, p.Kind, p.Name)
@@ -87,9 +87,7 @@ func (t *Route) rule() rule.Rule {
 		HSTS: t.HSTS.value(), Pool: string(t.Pool), Strip: t.StripPrefix, Plain: !t.Compress, Deny: t.Deny, Drop: t.Drop,
 		Limits: limitsOf(t.Limit), Tarpit: t.Tarpit.wait(),
 	}
-	for i := range t.Not {
-		out.Not = append(out.Not, t.Not[i].match())
-	}
+	out.Not = matches(t.Not)
 	if w := t.Rewrite; w != nil {
 		out.Rewrite = rule.Rewrite(*w)
 	}
@@ -107,6 +105,13 @@ func (t *Route) rule() rule.Rule {
 		for _, p := range s.Pools {
 			out.Split.Parts = append(out.Split.Parts, rule.Part{Pool: string(p.Pool), Weight: p.Weight})
 		}
+	}
+	return out
+}
+
+func matches(list []Match) (out []rule.Match) {
+	for i := range list {
+		out = append(out, list[i].match())
 	}
 	return out
 }

@@ -17,9 +17,9 @@ func (c *Config) Validate(r *conf.Report) {
 			r.At("pools").At(n).Errorf("is empty")
 		}
 	}
-	_, problems := rule.Compile(c.rules(), names)
+	_, problems := rule.Compile(c.rules(), names, c.detectorNames())
 	tell(r.At("routes"), problems)
-	c.validateDoS(r.At("routes"))
+	c.validateDoS(r)
 }
 
 // Validate checks members against each other and times against each other.

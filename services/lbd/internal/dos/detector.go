@@ -1,7 +1,6 @@
 package dos
 
 import (
-	"cmp"
 	"hash/maphash"
 	"net/netip"
 	"slices"
@@ -19,6 +18,7 @@ type Options struct {
 	Values bool           // keys are made of a header's values, too
 	Keys   int            // room for so many keys, at least
 	Exempt []netip.Prefix // these clients are not counted, and held for nothing
+	Share  bool           // levels are told to other balancers, and theirs believed
 }
 
 func (o *Options) exempt(a netip.Addr) bool {
@@ -44,13 +44,16 @@ const (
 // Detector finds out who asks too much. Its methods may be called by any number of goroutines; a time is as package limit has it, of
 // one clock for all. Until Configure, and after Off, it counts nobody.
 type Detector struct {
+	name  string
 	seed  maphash.Seed
 	cur   atomic.Pointer[detection]
-	feeds feeds
+	feeds *feeds
+	_     [128]byte // what stands before is read for each request, and not written; what follows is
 
-	suspects, hards, evicted, untracked atomic.Uint64
+	suspects, hards, changes atomic.Uint64
 
-	configure sync.Mutex
+	configure sync.Mutex // also of what must not come between two looks at what is held
+	past      Counts     // of shards that are gone
 }
 
 // detection is a Detector's work by one set of options.
@@ -61,13 +64,22 @@ type detection struct {
 }
 
 type shard struct {
-	mu sync.Mutex
-	t  *Table
-	_  [112]byte // no two locks on a line, nor on the one the processor fetches with it
+	mu                 sync.Mutex
+	t                  *Table
+	evicted, untracked uint64
+	gone               bool     // others count in its place
+	_                  [88]byte // no two locks on a line, nor on the one the processor fetches with it
 }
 
-// NewDetector returns a detector that counts nobody yet.
-func NewDetector() *Detector { return &Detector{seed: maphash.MakeSeed()} }
+// NewDetector returns a detector of a name that counts nobody yet.
+func NewDetector(name string) *Detector { return newDetector(name, new(feeds)) }
+
+func newDetector(name string, f *feeds) *Detector {
+	return &Detector{name: name, seed: maphash.MakeSeed(), feeds: f}
+}
+
+// Name returns its name.
+func (d *Detector) Name() string { return d.name }
 
 // Configure counts by o from now on. What keys are held for stays, as far as o has the same keys; counts stay if period and room do, too.
 func (d *Detector) Configure(o Options, now int64) {
@@ -80,7 +92,9 @@ func (d *Detector) Configure(o Options, now int64) {
 			s.t.s = o.Settings
 			s.mu.Unlock()
 		}
-		d.cur.Store(&detection{o, old.shards, old.shift})
+		c := &detection{o, old.shards, old.shift}
+		d.cur.Store(c)
+		d.release(c, now)
 		return
 	}
 	c := &detection{o: o, shift: 64}
@@ -92,18 +106,57 @@ func (d *Detector) Configure(o Options, now int64) {
 	for range n {
 		c.shards = append(c.shards, &shard{t: NewTable(o.Settings, (o.Keys+n-1)/n)})
 	}
-	held := d.Offenders(None, now)
+	d.move(old, c, now) // before anybody looks at the new ones, so that nobody is free for a moment
 	d.cur.Store(c)
-	for _, f := range held {
-		d.merge(c, f.Key, f.Level, f.Until, f.Origin, now)
+	d.leave(old)
+	d.move(old, c, now) // who rose since the first look
+}
+
+// release lets go of keys that are held and are none any more, as they are exempt.
+func (d *Detector) release(c *detection, now int64) {
+	c.standings(now, func(some []Standing) {
+		for i := range some {
+			if k := some[i].Key; c.takes(k) != nil {
+				s, hash := d.at(k)
+				o := s.t.Lift(hash, k, now)
+				s.mu.Unlock()
+				d.did(k, &o, Shared) // others have exemptions of their own
+			}
+		}
+	})
+}
+
+// leave has whoever still comes to a detection that is not in force turn to the one that is.
+func (d *Detector) leave(c *detection) {
+	if c == nil {
+		return
 	}
+	for _, s := range c.shards {
+		s.mu.Lock()
+		s.gone = true
+		d.past.Evicted += s.evicted
+		d.past.Untracked += s.untracked
+		s.evicted, s.untracked = 0, 0
+		s.mu.Unlock()
+	}
+}
+
+// move has the keys that are held by one detection held by another, as far as they are keys there.
+func (d *Detector) move(from, to *detection, now int64) {
+	from.standings(now, func(some []Standing) {
+		for i := range some {
+			d.adopt(to, &some[i], now)
+		}
+	})
 }
 
 // Off forgets all and counts nobody.
 func (d *Detector) Off() {
 	d.configure.Lock()
 	defer d.configure.Unlock()
+	old := d.cur.Load()
 	d.cur.Store(nil)
+	d.leave(old)
 }
 
 // Key returns whom a request counts for: its value, if there is one, else its client. The zero Key is for those who do not count.
@@ -118,24 +171,34 @@ func (d *Detector) Key(client netip.Addr, value []byte) Key {
 	return c.o.Nets.Key(client)
 }
 
-// at returns the key's shard, locked, and its hash; false if nobody is counted.
-func (d *Detector) at(c *detection, k Key) (s *shard, hash uint64, ok bool) {
-	if c == nil || !k.Valid() {
-		return nil, 0, false
+// at returns the key's shard, locked, and its hash; nil if nobody is counted.
+func (d *Detector) at(k Key) (s *shard, hash uint64) {
+	if !k.Valid() {
+		return nil, 0
 	}
 	hash = k.hash(d.seed)
-	s = c.shards[hash>>c.shift]
-	s.mu.Lock()
-	return s, hash, true
+	for {
+		c := d.cur.Load()
+		if c == nil {
+			return nil, 0
+		}
+		s = c.shards[hash>>c.shift]
+		s.mu.Lock()
+		if !s.gone {
+			return s, hash
+		}
+		s.mu.Unlock()
+	}
 }
 
 // Count counts a request and returns what its key is held for with it.
 func (d *Detector) Count(k Key, now int64) Level {
-	s, hash, ok := d.at(d.cur.Load(), k)
-	if !ok {
+	s, hash := d.at(k)
+	if s == nil {
 		return None
 	}
 	o := s.t.Count(hash, k, now)
+	s.note(&o)
 	s.mu.Unlock()
 	d.did(k, &o, Counted)
 	return o.Level
@@ -143,8 +206,8 @@ func (d *Detector) Count(k Key, now int64) Level {
 
 // Undo takes back a request that was counted at the time at.
 func (d *Detector) Undo(k Key, at, now int64) {
-	s, hash, ok := d.at(d.cur.Load(), k)
-	if !ok {
+	s, hash := d.at(k)
+	if s == nil {
 		return
 	}
 	o := s.t.Undo(hash, k, at, now)
@@ -155,11 +218,18 @@ func (d *Detector) Undo(k Key, at, now int64) {
 // Hold holds a key for a level, for so long at least. A key that the detector does not know by its options, or that is exempt, is fault.Invalid; one
 // that there is no place for is fault.Full.
 func (d *Detector) Hold(k Key, l Level, lasts time.Duration, by Origin, now int64) error {
-	c := d.cur.Load()
-	if err := c.takes(k); err != nil {
+	if err := d.cur.Load().takes(k); err != nil {
 		return err
 	}
-	o := d.merge(c, k, l, now+int64(lasts), by, now)
+	d.configure.Lock()
+	defer d.configure.Unlock()
+	s, hash := d.at(k)
+	if s == nil {
+		return fault.New(fault.Invalid, "dos: nobody is counted")
+	}
+	o := s.t.Merge(hash, k, l, now+int64(lasts), by, now)
+	s.note(&o)
+	s.mu.Unlock()
 	d.did(k, &o, by)
 	if o.Untracked {
 		return fault.New(fault.Full, "dos: there is no room for %s among those who are held", k)
@@ -167,13 +237,18 @@ func (d *Detector) Hold(k Key, l Level, lasts time.Duration, by Origin, now int6
 	return nil
 }
 
-func (d *Detector) merge(c *detection, k Key, l Level, until int64, by Origin, now int64) (o Outcome) {
-	if c.takes(k) != nil {
-		return o
+// adopt holds a key as another table does.
+func (d *Detector) adopt(c *detection, h *Standing, now int64) (o Outcome, ok bool) {
+	if c.takes(h.Key) != nil {
+		return o, false
 	}
-	s, hash, _ := d.at(c, k)
+	hash := h.Key.hash(d.seed)
+	s := c.shards[hash>>c.shift]
+	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.t.Merge(hash, k, l, until, by, now)
+	o = s.t.adopt(hash, h, now)
+	s.note(&o)
+	return o, true
 }
 
 // takes returns why the key is none of this detection's.
@@ -208,88 +283,60 @@ func (d *Detector) Whole(k Key) Key {
 
 // Lift ends what a key is held for and forgets its count; false if it was held for nothing.
 func (d *Detector) Lift(k Key, by Origin, now int64) bool {
-	s, hash, ok := d.at(d.cur.Load(), k)
-	if !ok {
+	return d.end(k, by, now, (*Table).Lift)
+}
+
+// withdraw is Lift for what another balancer has told and takes back.
+func (d *Detector) withdraw(k Key, now int64) { d.end(k, Shared, now, (*Table).Withdraw) }
+
+func (d *Detector) end(k Key, by Origin, now int64, how func(*Table, uint64, Key, int64) Outcome) bool {
+	d.configure.Lock()
+	defer d.configure.Unlock()
+	s, hash := d.at(k)
+	if s == nil {
 		return false
 	}
-	o := s.t.Lift(hash, k, now)
+	o := how(s.t, hash, k, now)
 	s.mu.Unlock()
 	d.did(k, &o, by)
 	return o.Before > None
 }
 
-// withdraw is Lift for what another balancer has told and takes back.
-func (d *Detector) withdraw(k Key, now int64) {
-	s, hash, ok := d.at(d.cur.Load(), k)
-	if !ok {
-		return
-	}
-	o := s.t.Withdraw(hash, k, now)
-	s.mu.Unlock()
-	d.did(k, &o, Shared)
-}
-
 // Level returns what a key is held for.
 func (d *Detector) Level(k Key, now int64) Level {
-	s, hash, ok := d.at(d.cur.Load(), k)
-	if !ok {
+	s, hash := d.at(k)
+	if s == nil {
 		return None
 	}
-	defer s.mu.Unlock()
-	return s.t.Level(hash, k, now)
+	l := s.t.Level(hash, k, now)
+	s.mu.Unlock()
+	return l
+}
+
+// note counts what a step has done, under the shard's lock.
+func (s *shard) note(o *Outcome) {
+	switch {
+	case o.Untracked:
+		s.untracked++
+	case o.Evicted:
+		s.evicted++
+	}
 }
 
 // did counts and tells what a step has done.
 func (d *Detector) did(k Key, o *Outcome, by Origin) {
-	switch {
-	case o.Untracked:
-		d.untracked.Add(1)
-		return
-	case o.Evicted:
-		d.evicted.Add(1)
-	}
 	if !o.Changed() {
 		return
 	}
+	d.changes.Add(1)
 	if o.Before < Suspect && o.Level >= Suspect {
 		d.suspects.Add(1)
 	}
 	if o.Before < Hard && o.Level == Hard {
 		d.hards.Add(1)
 	}
-	d.feeds.tell(Change{Key: k, Before: o.Before, Level: o.Level, Until: o.Until, Count: o.Count, By: by})
+	d.feeds.tell(Change{Detector: d.name, Key: k, Before: o.Before, Level: o.Level, Until: o.Until, Count: o.Count, By: by})
 }
-
-// Offenders returns the keys that are held for a level at least, the highest level first, then the longest. It looks at the whole table, a
-// few places at a time.
-func (d *Detector) Offenders(least Level, now int64) []Offender {
-	var out []Offender
-	d.scan(now, func(o Offender) {
-		if o.Level >= least {
-			out = append(out, o)
-		}
-	})
-	slices.SortFunc(out, func(a, b Offender) int { return cmp.Or(cmp.Compare(b.Level, a.Level), cmp.Compare(b.Until, a.Until)) })
-	return out
-}
-
-func (d *Detector) scan(now int64, f func(Offender)) (u Use) {
-	c := d.cur.Load()
-	if c == nil {
-		return u
-	}
-	for _, s := range c.shards {
-		for i := 0; i < len(s.t.sets); i += scanAtOnce {
-			s.mu.Lock()
-			s.t.scan(i, scanAtOnce, now, &u, f)
-			s.mu.Unlock()
-		}
-	}
-	return u
-}
-
-// Use looks at the whole table, a few places at a time.
-func (d *Detector) Use(now int64) Use { return d.scan(now, func(Offender) {}) }
 
 // Keys returns how many keys there is room for.
 func (d *Detector) Keys() int {
@@ -310,5 +357,20 @@ type Counts struct {
 
 // Counts returns what was done.
 func (d *Detector) Counts() Counts {
-	return Counts{d.suspects.Load(), d.hards.Load(), d.evicted.Load(), d.untracked.Load()}
+	d.configure.Lock()
+	defer d.configure.Unlock()
+	out := d.past
+	out.Suspects, out.Hard = d.suspects.Load(), d.hards.Load()
+	if c := d.cur.Load(); c != nil {
+		for _, s := range c.shards {
+			s.mu.Lock()
+			out.Evicted += s.evicted
+			out.Untracked += s.untracked
+			s.mu.Unlock()
+		}
+	}
+	return out
 }
+
+// Changes returns how often a level has changed or was prolonged.
+func (d *Detector) Changes() uint64 { return d.changes.Load() }

@@ -3,6 +3,7 @@ package dos
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"net/netip"
 	"sync"
 	"testing"
@@ -13,7 +14,10 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
-const second = int64(time.Second)
+const (
+	second = int64(time.Second)
+	all    = math.MaxInt
+)
 
 func options() Options {
 	return Options{
@@ -23,7 +27,7 @@ func options() Options {
 }
 
 func detector(o Options) *Detector {
-	d := NewDetector()
+	d := NewDetector("d")
 	d.Configure(o, 0)
 	return d
 }
@@ -38,15 +42,15 @@ func (d *Detector) ask(addr string, times int, now int64) (l Level) {
 
 func (d *Detector) held(now int64) string {
 	s := ""
-	for _, o := range d.Offenders(None, now) {
+	for _, o := range d.Offenders(None, all, now) {
 		s += fmt.Sprintf("%s %s %v %s; ", o.Key, o.Level, time.Duration(o.Until-now), o.Origin)
 	}
 	return s
 }
 
 func TestDetector(t *testing.T) {
-	d := NewDetector()
-	if l := d.ask("192.0.2.1", 100, 0); l != None || d.Keys() != 0 || d.Offenders(None, 0) != nil {
+	d := NewDetector("d")
+	if l := d.ask("192.0.2.1", 100, 0); l != None || d.Keys() != 0 || len(d.Offenders(None, all, 0)) > 0 {
 		t.Errorf("a detector that is off says %v", l)
 	}
 	d.Configure(options(), 0)
@@ -72,7 +76,7 @@ func TestDetector(t *testing.T) {
 	if got, want := d.Counts(), (Counts{Suspects: 3, Hard: 1}); got != want {
 		t.Errorf("counts %+v, want %+v", got, want)
 	}
-	if n := len(d.Offenders(Hard, 4*second)); n != 1 {
+	if n := len(d.Offenders(Hard, all, 4*second)); n != 1 {
 		t.Errorf("%d are hard", n)
 	}
 	d.Off()
@@ -105,6 +109,7 @@ func TestConfigureKeepsWhoIsHeld(t *testing.T) {
 	f(func(o *Options) { o.Period = time.Minute }, one, false)
 	f(func(o *Options) { o.Nets.V4 = 24 }, "", false)
 	f(func(o *Options) { o.Nets.V6 = 128 }, one, false)
+	f(func(o *Options) { o.Exempt = []netip.Prefix{netip.MustParsePrefix("192.0.2.1/32")} }, "", true)
 	f(func(o *Options) { o.Exempt, o.Keys = []netip.Prefix{netip.MustParsePrefix("192.0.2.1/32")}, 8 }, "", false)
 }
 
@@ -141,7 +146,7 @@ func TestHold(t *testing.T) {
 
 func TestFeed(t *testing.T) {
 	d := detector(options())
-	feed := d.Follow(3)
+	feed := d.feeds.follow(3)
 	defer feed.Close()
 	take := func(n int, want ...Change) {
 		t.Helper()
@@ -166,20 +171,20 @@ func TestFeed(t *testing.T) {
 	if !woken() || woken() {
 		t.Error("not woken once")
 	}
-	rose := Change{one, None, Suspect, 61 * second, 4, Counted}
+	rose := Change{"d", one, None, Suspect, 61 * second, 4, Counted}
 	take(1, rose)
 	if !woken() {
 		t.Error("what is left is not told")
 	}
-	take(9, Change{one, Suspect, Hard, 61 * second, 7, Counted})
+	take(9, Change{"d", one, Suspect, Hard, 61 * second, 7, Counted})
 	d.ask("192.0.2.1", 1, 2*second)
 	take(9)                          // prolonged by a second only
 	d.ask("192.0.2.1", 1, 19*second) // this is not above the threshold
 	d.ask("192.0.2.1", 7, 30*second)
-	take(9, Change{one, Hard, Hard, 90 * second, 7, Counted})
+	take(9, Change{"d", one, Hard, Hard, 90 * second, 7, Counted})
 	d.Hold(one, Hard, time.Hour, Manual, 31*second)
 	d.Lift(one, Manual, 32*second)
-	take(9, Change{one, Hard, None, 0, 0, Manual})
+	take(9, Change{"d", one, Hard, None, 0, 0, Manual})
 	d.ask("192.0.2.1", 4, 40*second)
 	d.Undo(one, 40*second, 40*second)
 	d.ask("192.0.2.2", 7, 40*second)
@@ -195,9 +200,23 @@ func TestFeed(t *testing.T) {
 	}
 }
 
+// sharing returns a set of a detector Default and others that share.
+func sharing(others ...string) *Set {
+	s := new(Set)
+	var list []Named
+	for _, name := range append([]string{Default}, others...) {
+		o := options()
+		o.Share = true
+		list = append(list, Named{name, o})
+	}
+	s.Configure(list, 0)
+	return s
+}
+
 func TestMessages(t *testing.T) {
-	a, b := detector(options()), detector(options())
-	feed, own := a.Follow(100), b.Follow(100)
+	from, to := sharing("login"), sharing("login")
+	a, b := from.Get(Default), to.Get(Default)
+	feed, own := from.Follow(100), to.Follow(100)
 	defer feed.Close()
 	defer own.Close()
 	// b's clock has another origin.
@@ -205,7 +224,7 @@ func TestMessages(t *testing.T) {
 	send := func(now int64) string {
 		t.Helper()
 		changes, _ := feed.Take(MaxMessage)
-		m := Tell(changes, now)
+		m := from.Tell(changes, now)
 		if m == nil {
 			return ""
 		}
@@ -217,10 +236,10 @@ func TestMessages(t *testing.T) {
 		if err := json.Unmarshal(text, &back); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := b.Heard(&back, now+ahead); err != nil {
-			t.Fatal(err)
+		if taken, unfit, err := to.Heard(&back, now+ahead); err != nil || taken != back.keys() || unfit > 0 {
+			t.Fatalf("%d taken, %d unfit, %v", taken, unfit, err)
 		}
-		if changes, _ := own.Take(MaxMessage); Tell(changes, now+ahead) != nil {
+		if changes, _ := own.Take(MaxMessage); to.Tell(changes, now+ahead) != nil {
 			t.Error("what was heard is told on")
 		}
 		return string(text)
@@ -252,38 +271,70 @@ func TestMessages(t *testing.T) {
 	}
 	a.ask("192.0.2.5", 4, 5*second)
 	feed.Take(100)
-	recalled := Tell(Recall(a.Offenders(None, 6*second)), 6*second)
+	recalled := from.Tell(a.Recall(6*second), 6*second)
 	if recalled == nil || len(recalled.Held) != 1 || recalled.Held[0].Key.String() != "192.0.2.5" {
 		t.Errorf("recalled %+v", recalled)
 	}
-	if m := Tell(Recall(b.Offenders(None, ahead)), ahead); m != nil {
+	if m := to.Tell(b.Recall(ahead), ahead); m != nil {
 		t.Errorf("b recalls %+v", m)
+	}
+
+	// A detector with a name is told by it, where a balancer that knows of one only does not look.
+	from.Get("login").ask("192.0.2.6", 4, 7*second)
+	if got, want := send(7*second), `{"named":{"login":{"held":[{"key":"192.0.2.6","level":"suspect","left_ms":60000}]}}}`; got != want {
+		t.Errorf("told %s, want %s", got, want)
+	}
+	if got, want := to.Get("login").held(ahead+7*second), "192.0.2.6 suspect 1m0s shared; "; got != want || b.held(ahead+7*second) != "" {
+		t.Errorf("b holds %s by login, %s by default", got, b.held(ahead+7*second))
+	}
+}
+
+// One that does not share tells nothing, and believes nothing.
+func TestMessagesOfOneWhoDoesNotShare(t *testing.T) {
+	alone, other := new(Set), sharing("login")
+	o := options()
+	alone.Configure([]Named{{Default, o}}, 0)
+	feed, told := alone.Follow(10), other.Follow(10)
+	alone.Get(Default).ask("192.0.2.1", 4, second)
+	if changes, _ := feed.Take(10); len(changes) != 1 || alone.Tell(changes, second) != nil {
+		t.Errorf("of %+v it tells", changes)
+	}
+	other.Get(Default).ask("192.0.2.2", 4, second)
+	other.Get("login").ask("192.0.2.3", 4, second)
+	changes, _ := told.Take(10)
+	if taken, unfit, err := alone.Heard(other.Tell(changes, second), second); taken != 0 || unfit != 2 || err != nil {
+		t.Errorf("%d taken, %d unfit, %v", taken, unfit, err)
 	}
 }
 
 func TestHeardIsChecked(t *testing.T) {
-	d := detector(options())
-	f := func(text string, unfit int, class fault.Class, want string) {
+	s := sharing("login")
+	f := func(text string, taken, unfit int, class fault.Class, want string) {
 		t.Helper()
 		var m Message
 		err := json.Unmarshal([]byte(text), &m)
-		n := 0
+		n, bad := 0, 0
 		if err == nil {
-			n, err = d.Heard(&m, 0)
+			n, bad, err = s.Heard(&m, 0)
 		}
-		if n != unfit || fault.Of(err) != class {
-			t.Errorf("%s: %d, %v", text, n, err)
+		if n != taken || bad != unfit || fault.Of(err) != class {
+			t.Errorf("%s: %d, %d, %v", text, n, bad, err)
 		}
-		if got := d.held(0); got != want {
+		if got := s.Get(Default).held(0) + s.Get("login").held(0); got != want {
 			t.Errorf("%s: holds %q", text, got)
 		}
 	}
-	f(`{"held":[{"key":"192.0.2.0/24","level":"hard","left_ms":1000},{"key":"192.0.2.200","level":"hard","left_ms":1000}]}`, 2, 0, "")
-	f(`{"held":[{"key":"192.0.2.1","level":"none","left_ms":1000}]}`, 0, fault.Invalid, "")
-	f(`{"held":[{"key":"192.0.2.1","level":"hard","left_ms":0}]}`, 0, fault.Invalid, "")
-	f(`{"held":[{"key":"x","level":"hard","left_ms":1000}]}`, 0, fault.Invalid, "")
-	f(`{"held":[{"key":"192.0.2.1","level":"hard","left_ms":9223372036854775807}]}`, 0, 0, "192.0.2.1 hard 24h0m0s shared; ")
-	if _, err := d.Heard(&Message{Lifted: make([]Key, MaxMessage+1)}, 0); fault.Of(err) != fault.Invalid {
+	f(`{"held":[{"key":"192.0.2.0/24","level":"hard","left_ms":1000},{"key":"192.0.2.200","level":"hard","left_ms":1000}]}`, 0, 2, 0, "")
+	f(`{"held":[{"key":"192.0.2.1","level":"none","left_ms":1000}]}`, 0, 0, fault.Invalid, "")
+	f(`{"held":[{"key":"192.0.2.1","level":"hard","left_ms":0}]}`, 0, 0, fault.Invalid, "")
+	f(`{"held":[{"key":"x","level":"hard","left_ms":1000}]}`, 0, 0, fault.Invalid, "")
+	f(`{"held":[{"key":"192.0.2.1","level":"hard","left_ms":1000}],"named":{"login":{"held":[{"key":"192.0.2.1","level":"","left_ms":1000}]}}}`, 0, 0, fault.Invalid, "")
+	f(`{"named":{"none":{"lifted":["192.0.2.1"]},"login":null,"default":{"held":[{"key":"192.0.2.1","level":"hard","left_ms":1000}]}}}`, 0, 1, 0, "")
+	f(`{"named":{"login":{"held":[{"key":"192.0.2.1","level":"suspect","left_ms":9223372036854775807}]}}}`, 1, 0, 0, "192.0.2.1 suspect 24h0m0s shared; ")
+	f(`{"named":{"login":{"lifted":["192.0.2.1"]}}}`, 1, 0, 0, "")
+	f(`{"held":[{"key":"192.0.2.1","level":"hard","left_ms":9223372036854775807}]}`, 1, 0, 0, "192.0.2.1 hard 24h0m0s shared; ")
+	long := Message{Told: Told{Lifted: make([]Key, MaxMessage)}, Named: map[string]*Told{"login": {Ended: make([]Key, 1)}}}
+	if _, _, err := s.Heard(&long, 0); fault.Of(err) != fault.Invalid {
 		t.Errorf("a long message: %v", err)
 	}
 }
@@ -291,16 +342,19 @@ func TestHeardIsChecked(t *testing.T) {
 func FuzzHeard(f *testing.F) {
 	f.Add([]byte(`{"held":[{"key":"192.0.2.1","level":"hard","left_ms":1000}],"ended":["192.0.2.1"],"lifted":["::/64"]}`))
 	f.Add([]byte(`{"held":[{"key":"value:00112233445566778899aabbccddeeff","level":"suspect","left_ms":-1}]}`))
-	d := detector(options())
+	f.Add([]byte(`{"named":{"login":{"held":[{"key":"192.0.2.1","level":"hard","left_ms":1000}]},"x":null}}`))
+	s := sharing("login")
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var m Message
 		if json.Unmarshal(data, &m) != nil {
 			return
 		}
-		d.Heard(&m, second)
-		for _, o := range d.Offenders(None, second) {
-			if o.Until > second+int64(MaxShared) || !o.Key.Valid() {
-				t.Errorf("%s is held for %v", o.Key, time.Duration(o.Until))
+		s.Heard(&m, second)
+		for _, d := range s.All() {
+			for _, o := range d.Offenders(None, all, second) {
+				if o.Until > second+int64(MaxShared) || !o.Key.Valid() {
+					t.Errorf("%s is held for %v", o.Key, time.Duration(o.Until))
+				}
 			}
 		}
 	})
@@ -311,7 +365,7 @@ func TestDetectorConcurrently(t *testing.T) {
 	o := options()
 	o.Threshold, o.Hard = 1000, 0
 	d := detector(o)
-	feed := d.Follow(1000)
+	feed := d.feeds.follow(1000)
 	defer feed.Close()
 	var wg sync.WaitGroup
 	for range 4 {
@@ -324,7 +378,7 @@ func TestDetectorConcurrently(t *testing.T) {
 	wg.Go(func() {
 		for range 100 {
 			d.Configure(o, second)
-			d.Offenders(None, second)
+			d.Offenders(None, all, second)
 		}
 	})
 	wg.Wait()
@@ -332,7 +386,7 @@ func TestDetectorConcurrently(t *testing.T) {
 	if len(changes) != 4 {
 		t.Errorf("%d changes: %+v", len(changes), changes)
 	}
-	for _, o := range d.Offenders(None, second) {
+	for _, o := range d.Offenders(None, all, second) {
 		if o.Count != 4*251 {
 			t.Errorf("%s: %d requests", o.Key, o.Count)
 		}

@@ -20,15 +20,22 @@
 // set, whose places the attacker cannot know (keys are hashed with a secret), and even those push out nobody. Where all eight are banned a
 // new key is not counted (Counts.Untracked).
 //
+// What a client makes up is a poor key by itself: who sends another value of a header with each request is counted once each time, and who
+// has a large network of IPv6 comes from as many of 64 bits as he likes. A detector of a Set by address, or by networks of 48 bits, beside the first sees them.
+//
 // # Who owns what
 //
 // Table is pure: time is an argument, nothing locks. Detector, Limit and Sources are shells for any number of goroutines: shards by
-// key, each with a lock that is held for some 50 ns. There are no goroutines here. A Feed tells of changes: a bounded queue for each that
-// follows; one that falls behind is told so, and reads Offenders.
+// key, each with a lock that is held for some 50 ns. A Set is detectors by name, each with its own tables. There are no goroutines here. A Feed tells of
+// changes: a bounded queue for each that follows; one that falls behind is told so, and reads Recall.
+//
+// A change of options that needs other tables moves who is held: first to tables that nobody looks at yet, then again when nobody
+// comes to the old ones any more, so that nobody is free between. Configure, and whatever ends a level by an operator's or another balancer's
+// word, take turns.
 //
 // # The fleet
 //
 // Levels are shared with the other balancers (Message), never counts: a client that spreads its requests over n balancers is found at n times
 // the threshold. Of two levels of a key the higher and the longer counts. Times go as what is left, so clocks need not agree. A receiver trusts
-// nobody for longer than MaxShared, and its own exemptions stand.
+// nobody for longer than MaxShared, and its own exemptions stand. A detector is told by its name, and heard by the one of that name.
 package dos

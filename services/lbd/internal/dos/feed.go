@@ -8,12 +8,13 @@ import (
 
 // Change is a level that has risen, is prolonged (Before is Level), was taken back or lifted. A level that ends by itself is not told: Until says when.
 type Change struct {
-	Key    Key
-	Before Level
-	Level  Level
-	Until  int64 // of Level
-	Count  uint64
-	By     Origin // who has made the change
+	Detector string
+	Key      Key
+	Before   Level
+	Level    Level
+	Until    int64 // of Level
+	Count    uint64
+	By       Origin // who has made the change
 }
 
 // feeds are those who follow.
@@ -44,9 +45,9 @@ func (f *feeds) set(change func([]*Feed) []*Feed) {
 	f.list.Store(&list)
 }
 
-// Feed is a queue of changes for one who follows a Detector. When it is full further changes are left out, and Take says so.
+// Feed is a queue of changes for one who follows the detectors of a Set. When it is full further changes are left out, and Take says so.
 type Feed struct {
-	d     *Detector
+	of    *feeds
 	bound int
 	wake  chan struct{}
 
@@ -55,16 +56,16 @@ type Feed struct {
 	lost bool
 }
 
-// Follow returns a feed of at most so many changes that wait. Close it.
-func (d *Detector) Follow(bound int) *Feed {
-	f := &Feed{d: d, bound: bound, wake: make(chan struct{}, 1)}
-	d.feeds.set(func(l []*Feed) []*Feed { return append(l, f) })
-	return f
+// follow returns a feed of at most so many changes that wait.
+func (f *feeds) follow(bound int) *Feed {
+	one := &Feed{of: f, bound: bound, wake: make(chan struct{}, 1)}
+	f.set(func(l []*Feed) []*Feed { return append(l, one) })
+	return one
 }
 
 // Close ends the feed.
 func (f *Feed) Close() {
-	f.d.feeds.set(func(l []*Feed) []*Feed { return slices.DeleteFunc(l, func(o *Feed) bool { return o == f }) })
+	f.of.set(func(l []*Feed) []*Feed { return slices.DeleteFunc(l, func(o *Feed) bool { return o == f }) })
 }
 
 // Wake tells that there is something to Take.

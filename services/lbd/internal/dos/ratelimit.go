@@ -18,7 +18,7 @@ type Limit struct {
 type limitShard struct {
 	mu sync.Mutex
 	k  *limit.Keyed
-	_  [48]byte
+	_  [112]byte // as in shard
 }
 
 const limitShards = 16

@@ -11,14 +11,16 @@ import (
 type Sources struct {
 	seed    maphash.Seed
 	bound   atomic.Int64
+	_       [128]byte // what stands before is read by all, what follows written
 	refused atomic.Uint64
+	_       [128]byte
 	shards  [maxShards]sources
 }
 
 type sources struct {
 	mu   sync.Mutex
 	open map[Key]int32
-	_    [48]byte
+	_    [112]byte // as in shard
 }
 
 // NewSources returns a count of nothing, without a bound.

@@ -150,8 +150,11 @@ func (r *scripted) say(o Outcome, now int64) string {
 func (r *scripted) list(now int64) string {
 	var u Use
 	var out []string
-	r.table.scan(0, len(r.table.sets), now, &u, func(o Offender) {
-		out = append(out, fmt.Sprintf("%s %s for %v, %s, %d requests", o.Key, o.Level, time.Duration(o.Until-now), o.Origin, o.Count))
+	r.table.scan(0, len(r.table.sets), now, func(s *slot, l Level, count uint64) {
+		u.add(l)
+		if l > None {
+			out = append(out, fmt.Sprintf("%s %s for %v, %s, %d requests", s.key, l, time.Duration(s.until[l-1]-now), s.origin, count))
+		}
 	})
 	slices.Sort(out)
 	return strings.Join(append(out, fmt.Sprintf("%d tracked, %d suspect, %d hard", u.Tracked, u.Suspects, u.Hard)), "\n")
@@ -202,9 +205,10 @@ func TestBannedStayBannedInAFlood(t *testing.T) {
 		}
 		if i%10_000 == 0 {
 			var u Use
-			table.scan(0, len(table.sets), now, &u, func(o Offender) {
-				if until[o.Key] < o.Until {
-					t.Errorf("%s is held until %v, said was %v", o.Key, o.Until, until[o.Key])
+			table.scan(0, len(table.sets), now, func(s *slot, l Level, _ uint64) {
+				u.add(l)
+				if l > None && until[s.key] < s.until[l-1] {
+					t.Errorf("%s is held until %v, said was %v", s.key, s.until, until[s.key])
 				}
 			})
 			if u.Tracked > 256 {

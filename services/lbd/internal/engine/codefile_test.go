@@ -135,7 +135,7 @@ func TestCodedFileHeads(t *testing.T) {
 // responseEdits are what a rule makes of changes of the answer's headers.
 func responseEdits(t testing.TB, e rule.Edits) []rule.Edit {
 	t.Helper()
-	table, problems := rule.Compile([]rule.Rule{{ResponseHeaders: e, Deny: true}}, nil)
+	table, problems := rule.Compile([]rule.Rule{{ResponseHeaders: e, Deny: true}}, nil, nil)
 	if len(problems) > 0 {
 		t.Fatal(problems)
 	}

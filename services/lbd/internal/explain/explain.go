@@ -22,7 +22,7 @@ type Question struct {
 	From      string   // address that the connection comes from; empty: 127.0.0.1
 	TLSName   string   // server name asked for in TLS; empty: the URL's host, if that is https
 	TLSClient string   // name in the client's certificate; empty: it has shown none
-	DoS       string   // none, suspect, hard; empty: none
+	DoS       []string // what all detectors think of the client: none, suspect, hard; or one of them: login=hard
 	Random    float64  // for splits by chance: 0 up to, not including, 1
 }
 
@@ -47,7 +47,8 @@ type Answer struct {
 	Tags            []string    `json:"tags,omitempty"`
 	RequestHeaders  []Edit      `json:"request_headers,omitempty"`
 	ResponseHeaders []Edit      `json:"response_headers,omitempty"`
-	Content         []string    `json:"content,omitempty"` // what becomes of bodies
+	Content         []string    `json:"content,omitempty"`    // what becomes of bodies
+	CountedBy       []string    `json:"counted_by,omitempty"` // detectors
 	Steps           []rule.Step `json:"steps"`
 }
 
@@ -68,6 +69,9 @@ func Ask(c *config.Config, q *Question) (*Answer, error) {
 	if err != nil {
 		return nil, err
 	}
+	if facts.DoS, err = q.levels(c); err != nil {
+		return nil, err
+	}
 	table, err := c.Table()
 	if err != nil {
 		return nil, err
@@ -84,8 +88,13 @@ func Ask(c *config.Config, q *Question) (*Answer, error) {
 	trusted := c.Proxies()
 	facts.Client, facts.Secure = trusted.Client(peer, &req), trusted.Secure(peer, secure, &req)
 	var v rule.Verdict
+	counted, err := countedBy(c, &req, &facts, &v)
+	if err != nil {
+		return nil, err
+	}
 	steps := table.Explain(&req, &facts, &v)
 	a := answer(table, &facts, &v, steps)
+	a.CountedBy = counted
 	switch v.Kind {
 	case rule.Forward:
 		a.Content = content(c.Pools[conf.Name(v.Pool)], v.Plain)
@@ -149,13 +158,6 @@ func (q *Question) facts(host string, secure bool) (f rule.Facts, peer netip.Add
 			return f, peer, fault.New(fault.Invalid, "explain: %q is no address", q.From)
 		}
 	}
-	if q.DoS != "" {
-		n := slices.Index(rule.DoSNames(), q.DoS)
-		if n < 0 {
-			return f, peer, fault.New(fault.Invalid, "explain: %q is none of %s", q.DoS, strings.Join(rule.DoSNames(), ", "))
-		}
-		f.DoS = rule.DoS(n)
-	}
 	if q.Random < 0 || q.Random >= 1 {
 		return f, peer, fault.New(fault.Invalid, "explain: chance is %v, must be from 0 up to, not including, 1", q.Random)
 	}
@@ -167,6 +169,52 @@ func (q *Question) facts(host string, secure bool) (f rule.Facts, peer netip.Add
 		f.Certificate = &rule.Certificate{Name: q.TLSClient, Subject: "CN=" + q.TLSClient}
 	}
 	return f, peer, nil
+}
+
+// levels reads what detectors think of the client.
+func (q *Question) levels(c *config.Config) (rule.Levels, error) {
+	states := make([]rule.DoS, len(c.DoS))
+	for _, text := range q.DoS {
+		name, state, one := strings.Cut(text, "=")
+		if !one {
+			state = text
+		}
+		n := slices.Index(rule.DoSNames(), state)
+		if n < 0 {
+			return 0, fault.New(fault.Invalid, "explain: %q is none of %s", state, strings.Join(rule.DoSNames(), ", "))
+		}
+		found := !one
+		for i := range c.DoS {
+			if !one || string(c.DoS[i].Name) == name {
+				states[i], found = rule.DoS(n), true
+			}
+		}
+		if !found {
+			return 0, fault.New(fault.Invalid, "explain: there is no detector %q", name)
+		}
+	}
+	var out rule.Levels
+	for i, state := range states {
+		out = out.With(i, state)
+	}
+	return out, nil
+}
+
+// countedBy returns the detectors that count the request, if its answer is of no type that they ignore.
+func countedBy(c *config.Config, req rule.Request, f *rule.Facts, v *rule.Verdict) (out []string, err error) {
+	v.Look(req, f)
+	for i := range c.DoS {
+		d := &c.DoS[i]
+		filter, err := d.Filter()
+		if err != nil {
+			return nil, err
+		}
+		exempt := slices.ContainsFunc(d.Exempt, func(p conf.Prefix) bool { return p.Contains(f.Client.Unmap()) })
+		if !exempt && (filter == nil || filter.Holds(v)) {
+			out = append(out, string(d.Name))
+		}
+	}
+	return out, nil
 }
 
 func answer(t *rule.Table, f *rule.Facts, v *rule.Verdict, steps []rule.Step) *Answer {

@@ -3,6 +3,7 @@ package explain
 import (
 	"errors"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/everup/everup/services/lbd/internal/config"
@@ -110,8 +111,8 @@ func TestRewriting(t *testing.T) {
 		a.get("http://www.example.com/a%20b?c=d", "to-tls: redirect 301 https://www.example.com/a%20b?c=d")
 		a.get("http://www.example.com/.well-known/acme-challenge/x", "application: pool application")
 		a.ask(Question{Request: "http://www.example.com/", From: "10.0.0.1", Headers: []string{"X-Forwarded-Proto: https"}}, "application: pool application")
-		a.ask(Question{Request: "https://www.example.com/", DoS: "hard"}, "flood: drop")
-		a.ask(Question{Request: "https://www.example.com/", DoS: "suspect"}, "too-much: answer 429")
+		a.ask(Question{Request: "https://www.example.com/", DoS: []string{"hard"}}, "flood: drop")
+		a.ask(Question{Request: "https://www.example.com/", DoS: []string{"suspect"}}, "too-much: answer 429")
 		a.get("https://tea.shops.example.com/list?p=2", "shops: pool application as /shop/tea/list?p=2 at host www.example.com")
 		a.get("https://a.b.shops.example.com/", ": no rule: 404")
 		a.get("https://www.example.com/hoge/foo/bar", "friendly: pool application as /hoge?foo=bar")
@@ -149,7 +150,7 @@ func TestRefused(t *testing.T) {
 func TestNoQuestion(t *testing.T) {
 	c := load(t, "static.yaml")
 	for _, q := range []Question{
-		{Request: ""}, {Request: "/path"}, {Request: "GET ftp://a/"}, {Request: "http://a/", From: "a"}, {Request: "http://a/", DoS: "x"},
+		{Request: ""}, {Request: "/path"}, {Request: "GET ftp://a/"}, {Request: "http://a/", From: "a"}, {Request: "http://a/", DoS: []string{"x"}},
 		{Request: "http://a/", Random: 1}, {Request: "http://a/", Headers: []string{"x"}}, {Request: "http://a/", Headers: []string{"x: y\r\nz: w"}},
 	} {
 		if a, err := Ask(c, &q); !errors.Is(err, fault.Invalid) {
@@ -180,4 +181,44 @@ pools: {web: {from: {service: s}}, other: {from: {service: s}, maintenance: true
 	c.Maintenance.On = true
 	a.get("http://a/", ": pool web; under maintenance: 503")
 	a.get("http://a/deny", ": deny 403")
+}
+
+// What detectors think, and which of them count the request.
+func TestDetectors(t *testing.T) {
+	var c config.Config
+	text := `dos:
+- {threshold: 100, not: {path: /static/}}
+- {name: login, threshold: 5, when: {path: /login, method: POST}, exempt: 10.0.0.0/8}
+routes:
+- {name: guessing, dos: {login: hard}, path: /login, drop: true}
+- {name: sleeping, dos: [suspect, hard], answer: {status: 429}}
+- {name: all, answer: {status: 200}}
+`
+	if _, err := conf.Parse("f", []byte(text), &c, conf.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	f := func(q Question, want, counted string) {
+		t.Helper()
+		a, err := Ask(&c, &q)
+		if err != nil || a.Name != want || strings.Join(a.CountedBy, " ") != counted {
+			t.Errorf("%+v: %+v %v", q, a, err)
+		}
+	}
+	f(Question{Request: "POST http://a/login"}, "all", "default login")
+	f(Question{Request: "POST http://a/login", From: "10.0.0.1"}, "all", "default")
+	f(Question{Request: "http://a/static/x"}, "all", "")
+	f(Question{Request: "http://a/login", DoS: []string{"login=hard"}}, "guessing", "default")
+	f(Question{Request: "http://a/", DoS: []string{"login=hard"}}, "sleeping", "default")
+	f(Question{Request: "http://a/login", DoS: []string{"default=hard"}}, "sleeping", "default")
+	f(Question{Request: "http://a/login", DoS: []string{"hard", "login=none"}}, "sleeping", "default")
+	f(Question{Request: "http://a/login", DoS: []string{"hard"}}, "guessing", "default")
+	for _, bad := range []string{"logon=hard", "login=soft", "login"} {
+		if _, err := Ask(&c, &Question{Request: "http://a/", DoS: []string{bad}}); !errors.Is(err, fault.Invalid) {
+			t.Errorf("%s: %v", bad, err)
+		}
+	}
+	a, err := Ask(&c, &Question{Request: "http://a/login", DoS: []string{"login=suspect"}})
+	if err != nil || a.Steps[0].Failed != "dos" || a.Steps[0].Have != "suspect" || a.Steps[0].Want != "login: hard" {
+		t.Errorf("%+v %v", a, err)
+	}
 }

@@ -45,10 +45,10 @@ func (t *Table) Rules() int { return len(t.rules) }
 // Tags returns the names of all tags, by number.
 func (t *Table) Tags() []string { return t.tags }
 
-// Compile makes a table of rules; pools are the names that they may refer to. Where there are problems the table is nil. The rules must
-// not change afterwards.
-func Compile(rules []Rule, pools []string) (*Table, []Problem) {
-	c := &compiler{tags: map[string]int{}, pools: pools}
+// Compile makes a table of rules; pools and detectors are the names that they may refer to, of detectors no more than MaxDetectors. Where there
+// are problems the table is nil. The rules must not change afterwards.
+func Compile(rules []Rule, pools, detectors []string) (*Table, []Problem) {
+	c := &compiler{tags: map[string]int{}, pools: pools, detectors: detectors}
 	if len(rules) > MaxRules {
 		c.problem(nil, faultf("", "%d rules, at most %d", len(rules), MaxRules))
 		return nil, c.problems
@@ -82,14 +82,15 @@ func Check(r *Rule) []Problem {
 
 // compiler gathers problems.
 type compiler struct {
-	at       []any
-	tags     map[string]int
-	pools    []string
-	hosts    int
-	alone    bool
-	later    []laterTag
-	limits   []*Limit // of all rules
-	problems []Problem
+	at        []any
+	tags      map[string]int
+	pools     []string
+	detectors []string
+	hosts     int
+	alone     bool
+	later     []laterTag
+	limits    []*Limit // of all rules
+	problems  []Problem
 }
 
 // laterTag is a tag asked for that no rule before sets.

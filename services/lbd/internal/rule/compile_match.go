@@ -31,7 +31,7 @@ func (c *compiler) match(m *Match, at []any) (out conds) {
 	}
 	out.methods = m.Method
 	out.schemes = uint8(c.choices(m.Scheme, sub("scheme"), "scheme", []string{"http", "https"}))
-	out.dos = uint8(c.choices(m.DoS, sub("dos"), "state", DoSNames()))
+	out.dos = c.doS(m.DoS, sub("dos"))
 	c.count(len(m.From), sub("from"))
 	out.from = newRanges(m.From)
 	c.tagged(m.Tagged, sub("tagged"), &out)
@@ -119,6 +119,6 @@ func (c *conds) empty() bool {
 
 // plain reports whether there are conditions on host and path only.
 func (c *conds) plain() bool {
-	return len(c.methods)+len(c.servers)+len(c.clients)+len(c.agents)+len(c.headers)+len(c.cookies)+len(c.query)+len(c.from) == 0 &&
-		c.schemes == 0 && c.dos == 0 && !c.hasTagged
+	return len(c.methods)+len(c.servers)+len(c.clients)+len(c.agents)+len(c.headers)+len(c.cookies)+len(c.query)+len(c.from)+len(c.dos) == 0 &&
+		c.schemes == 0 && !c.hasTagged
 }

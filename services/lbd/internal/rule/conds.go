@@ -40,7 +40,8 @@ type conds struct {
 	hosts, paths, servers, agents []pattern
 	clients                       []pattern // by name in their certificates
 	methods                       []string
-	schemes, dos                  uint8 // a bit for each
+	schemes                       uint8 // a bit for each
+	dos                           []thought
 	tagged                        uint64
 	hasTagged                     bool
 	from                          ranges
@@ -84,8 +85,13 @@ func (c *conds) fails(s *state) (cond, int) {
 		return onMethod, 0
 	case c.schemes != 0 && c.schemes>>schemeBit(s.facts.Secure)&1 == 0:
 		return onScheme, 0
-	case c.dos != 0 && c.dos>>min(s.facts.DoS, Hard)&1 == 0:
-		return onDoS, 0
+	}
+	for i := range c.dos {
+		if !c.dos[i].holds(s.facts.DoS) {
+			return onDoS, i
+		}
+	}
+	switch {
 	case c.hasTagged && c.tagged&s.tags == 0:
 		return onTagged, 0
 	case len(c.servers) > 0 && !s.serverName(c.servers, nil):

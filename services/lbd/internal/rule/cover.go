@@ -18,7 +18,7 @@ func (r *compiled) covers(b *compiled) bool {
 func (c *conds) covers(b *conds) bool {
 	return coverAll(c.hosts, b.hosts) && coverAll(c.paths, b.paths) && coverAll(c.servers, b.servers) &&
 		coverAll(c.clients, b.clients) && coverAll(c.agents, b.agents) &&
-		subset(c.methods, b.methods) && coverBits(uint64(c.schemes), uint64(b.schemes)) && coverBits(uint64(c.dos), uint64(b.dos)) &&
+		subset(c.methods, b.methods) && coverBits(uint64(c.schemes), uint64(b.schemes)) && coverThoughts(c.dos, b.dos) &&
 		(!c.hasTagged || b.hasTagged && b.tagged&^c.tagged == 0) && c.from.covers(b.from) &&
 		coverNamed(c.headers, b.headers) && coverNamed(c.cookies, b.cookies) && coverNamed(c.query, b.query)
 }

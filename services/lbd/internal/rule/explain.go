@@ -124,7 +124,7 @@ func (s *state) have(r *compiled, c cond, which int) string {
 	case onScheme:
 		return schemeName(s.facts.Secure)
 	case onDoS:
-		return DoSNames()[min(s.facts.DoS, Hard)]
+		return DoSNames()[min(s.facts.DoS.Of(int(r.when.dos[which].detector)), Hard)]
 	case onServerName:
 		return s.facts.ServerName
 	case onTLSClient:
@@ -166,7 +166,11 @@ func want(r *compiled, c cond, which int) string {
 	case onScheme:
 		return list(m.Scheme)
 	case onDoS:
-		return list(m.DoS)
+		name := slices.Sorted(maps.Keys(m.DoS))[which]
+		if name == AnyDetector {
+			return list(m.DoS[name])
+		}
+		return byName(m.DoS)
 	case onTagged:
 		return list(m.Tagged)
 	case onServerName:

@@ -25,7 +25,7 @@ func FuzzRewrite(f *testing.F) {
 			{Match: Match{Query: map[string][]string{"a": {pattern}}}, ResponseHeaders: Edits{Set: map[string]string{"A": value}}, Deny: true},
 			{Match: Match{Host: []string{pattern}}, Split: &Split{Parts: []Part{{"web", 1}, {"next", 1}}, Key: value, Cookie: "c"}},
 		} {
-			table, problems := Compile([]Rule{r}, pools())
+			table, problems := Compile([]Rule{r}, pools(), detectors())
 			if len(problems) > 0 {
 				continue
 			}
@@ -112,7 +112,12 @@ func (m *maker) match() (out Match) {
 	case 4:
 		out.From = []netip.Prefix{netip.MustParsePrefix([]string{"10.0.0.0/8", "10.1.0.0/16", "::/0", "10.1.2.3/32"}[m.n(4)])}
 	case 5:
-		out.DoS = m.some(2, "none", "suspect", "hard")
+		out.DoS = map[string][]string{}
+		for _, name := range m.some(2, "any", "default", "login") {
+			if states := m.some(2, "none", "suspect", "hard"); len(states) > 0 {
+				out.DoS[name] = states
+			}
+		}
 	case 6:
 		out.UserAgent = m.some(2, "bot", "GOOGLE", "= x", "~ ^x")
 	case 7:
@@ -162,7 +167,7 @@ func (m *maker) request() (*sample, *Facts) {
 	}
 	facts := &Facts{
 		Client: netip.MustParseAddr([]string{"10.1.2.3", "10.2.0.0", "192.0.2.1", "::1", "::ffff:10.1.0.1"}[m.n(5)]), Secure: m.n(2) == 0,
-		DoS: DoS(m.n(3)), ServerName: []string{"", "A.test", "b.a.test"}[m.n(3)],
+		DoS: Levels(0).With(0, DoS(m.n(3))).With(1, DoS(m.n(3))), ServerName: []string{"", "A.test", "b.a.test"}[m.n(3)],
 		Certificate: []*Certificate{nil, {Name: "me"}, {Name: "my"}, {}}[m.n(4)],
 	}
 	return s, facts
@@ -202,7 +207,7 @@ func checkMatch(t *testing.T, data []byte) {
 		rules = append(rules, m.rule())
 	}
 	reached, dead := withoutDead(t, rules)
-	table, problems := Compile(reached, pools())
+	table, problems := Compile(reached, pools(), detectors())
 	if len(problems) > 0 {
 		t.Fatalf("%s", problemTexts(problems))
 	}
@@ -242,7 +247,7 @@ func withoutDead(t *testing.T, rules []Rule) (reached []Rule, dead map[int]bool)
 			known[s] = true
 		}
 	}
-	_, problems := Compile(rules, pools())
+	_, problems := Compile(rules, pools(), detectors())
 	for _, p := range problems {
 		if !strings.HasPrefix(p.Msg, "is never reached") {
 			t.Fatalf("%s", problemTexts(problems))
@@ -340,7 +345,7 @@ func referenceMatch(m Match, s *sample, f *Facts, path string, tags map[string]b
 	scheme := map[bool]string{false: "http", true: "https"}[f.Secure]
 	return referenceHost(m.Host, host) && referencePaths(m.Path, path) && from &&
 		(len(m.Method) == 0 || slices.Contains(m.Method, s.method)) && (len(m.Scheme) == 0 || slices.Contains(m.Scheme, scheme)) &&
-		(len(m.DoS) == 0 || slices.Contains(m.DoS, DoSNames()[f.DoS])) &&
+		referenceDoS(m.DoS, f.DoS) &&
 		(len(m.Tagged) == 0 || slices.ContainsFunc(m.Tagged, func(s string) bool { return tags[s] })) &&
 		(len(m.ServerName) == 0 || f.ServerName != "" && referenceHost(m.ServerName, strings.ToLower(f.ServerName))) &&
 		(len(m.TLSClient) == 0 || f.Certificate != nil && referenceText(m.TLSClient, f.Certificate.Name, false)) &&
@@ -382,4 +387,15 @@ func referenceText(want []string, value string, agent bool) bool {
 		}
 		return w == "*" || value == w
 	})
+}
+
+func referenceDoS(want map[string][]string, l Levels) bool {
+	have := map[string]int{"default": int(l) % 4, "login": int(l) / 4 % 4}
+	have["any"] = max(have["default"], have["login"])
+	for name, states := range want {
+		if !slices.Contains(states, DoSNames()[have[name]]) {
+			return false
+		}
+	}
+	return true
 }

@@ -52,9 +52,13 @@ func (s *sample) facts() *Facts {
 
 func pools() []string { return []string{"web", "next", "cache", "img"} }
 
+func detectors() []string { return []string{"default", "login"} }
+
+func anyOf(states ...string) map[string][]string { return map[string][]string{AnyDetector: states} }
+
 func mustCompile(t testing.TB, rules ...Rule) *Table {
 	t.Helper()
-	table, problems := Compile(rules, pools())
+	table, problems := Compile(rules, pools(), detectors())
 	if len(problems) > 0 {
 		t.Fatalf("%s", problemTexts(problems))
 	}

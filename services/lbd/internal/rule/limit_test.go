@@ -154,7 +154,7 @@ func TestLimitKeys(t *testing.T) {
 func TestLimitProblems(t *testing.T) {
 	f := func(want string, rules ...Rule) {
 		t.Helper()
-		_, problems := Compile(rules, pools())
+		_, problems := Compile(rules, pools(), detectors())
 		if got := problemTexts(problems); got != want {
 			t.Errorf("got  %s\nwant %s", got, want)
 		}

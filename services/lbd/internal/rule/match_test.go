@@ -64,7 +64,7 @@ func TestConditions(t *testing.T) {
 		t.Helper()
 		s := newSample(line, fields...)
 		facts := s.facts()
-		facts.ServerName, facts.DoS, facts.Certificate = "Www.Test", Suspect, &Certificate{Name: "me.test", Subject: "CN=me.test"}
+		facts.ServerName, facts.DoS, facts.Certificate = "Www.Test", Levels(0).With(0, Suspect), &Certificate{Name: "me.test", Subject: "CN=me.test"}
 		if m.TLSClient != nil && line == "GET http://none/" {
 			facts.Certificate = nil
 		}
@@ -119,8 +119,12 @@ func TestConditions(t *testing.T) {
 	f(Match{TLSClient: []string{"ME.test"}}, get, false)
 	f(Match{TLSClient: []string{"*"}}, "GET http://none/", false)
 	f(Match{TLSClient: []string{"~ ^"}}, "GET http://none/", false)
-	f(Match{DoS: []string{"suspect", "hard"}}, get, true)
-	f(Match{DoS: []string{"none"}}, get, false)
+	f(Match{DoS: anyOf("suspect", "hard")}, get, true)
+	f(Match{DoS: anyOf("none")}, get, false)
+	f(Match{DoS: map[string][]string{"default": {"suspect"}}}, get, true)
+	f(Match{DoS: map[string][]string{"login": {"suspect"}}}, get, false)
+	f(Match{DoS: map[string][]string{"login": {"none"}, "any": {"suspect"}}}, get, true)
+	f(Match{DoS: map[string][]string{"login": {"none"}, "any": {"hard"}}}, get, false)
 }
 
 // Several values mean any, several conditions mean all; a "not" is one only as a whole, and each of several.

@@ -10,7 +10,7 @@ import (
 func TestProblems(t *testing.T) {
 	f := func(want string, rules ...Rule) {
 		t.Helper()
-		_, problems := Compile(rules, pools())
+		_, problems := Compile(rules, pools(), detectors())
 		if got := problemTexts(problems); got != want {
 			t.Errorf("got  %s\nwant %s", got, want)
 		}
@@ -39,7 +39,9 @@ func TestProblems(t *testing.T) {
 	f(`0.path.0: the group's name "A" cannot be a variable (a-z, digits and _, beginning with a letter)`, Rule{Match: path("~ (?P<A>a)"), Pool: "web"})
 	f(`0.method.0: "get" is no method that is in use (methods are written in capitals)`, Rule{Match: Match{Method: []string{"get"}}, Pool: "web"})
 	f(`0.scheme.0: unknown scheme "ftp", known http https`, Rule{Match: Match{Scheme: []string{"ftp"}}, Pool: "web"})
-	f(`0.dos.0: unknown state "soft", known none suspect hard`, Rule{Match: Match{DoS: []string{"soft"}}, Pool: "web"})
+	f(`0.dos.any.0: unknown state "soft", known none suspect hard`, Rule{Match: Match{DoS: anyOf("soft")}, Pool: "web"})
+	f(`0.dos.logon: unknown detector "logon", known any default login`, Rule{Match: Match{DoS: map[string][]string{"logon": {"hard"}}}, Pool: "web"})
+	f(`0.dos.login: has no value (give none, suspect or hard)`, Rule{Match: Match{DoS: map[string][]string{"login": nil}}, Pool: "web"})
 	f(`0.header.a b: "a b" is no name`, Rule{Match: Match{Header: map[string][]string{"a b": {"1"}}}, Pool: "web"})
 	f(`0.header.a: is there in another letter case`, Rule{Match: Match{Header: map[string][]string{"A": {"1"}, "a": {"1"}}}, Pool: "web"})
 	f(`0.query.a: has no value ("*" stands for any value)`, Rule{Match: Match{Query: map[string][]string{"a": nil}}, Pool: "web"})
@@ -115,7 +117,7 @@ func TestNeverReached(t *testing.T) {
 			a.Pool = "web"
 		}
 		b.Pool = "web"
-		_, problems := Compile([]Rule{a, b}, pools())
+		_, problems := Compile([]Rule{a, b}, pools(), detectors())
 		if got := problemTexts(problems); got != want {
 			t.Errorf("%+v\n%+v\ngot  %s\nwant %s", a, b, got, want)
 		}
@@ -149,16 +151,20 @@ func TestNeverReached(t *testing.T) {
 	f(on(Match{Header: map[string][]string{"A": {"1"}}}), on(Match{Header: map[string][]string{"a": {"*"}}}), none)
 	f(on(Match{UserAgent: []string{"bot"}}), on(Match{UserAgent: []string{"GoogleBot", "~ bot"}}), none)
 	f(on(Match{UserAgent: []string{"bot"}}), on(Match{UserAgent: []string{"GoogleBot"}}), all)
-	f(on(Match{DoS: []string{"suspect", "hard"}}), on(Match{DoS: []string{"hard"}}), all)
+	f(on(Match{DoS: anyOf("suspect", "hard")}), on(Match{DoS: anyOf("hard")}), all)
+	login := map[string][]string{"login": {"hard"}}
+	f(on(Match{DoS: login}), on(Match{DoS: map[string][]string{"login": {"hard"}, "any": {"hard"}}}), all)
+	f(on(Match{DoS: anyOf("hard")}), on(Match{DoS: login}), none)
+	f(on(Match{DoS: map[string][]string{"default": {"hard"}}}), on(Match{DoS: login}), none)
 	f(Rule{Tags: []string{"x"}}, Rule{}, none)
 	// A tag that comes between the two makes a difference.
 	tagged := Match{Tagged: []string{"x"}}
 	rules := []Rule{{Match: Match{Path: []string{"/a"}}, Tags: []string{"x"}}, {Match: tagged, Pool: "web"}, {Tags: []string{"x"}}, {Match: tagged, Pool: "next"}}
-	if _, problems := Compile(rules, pools()); len(problems) > 0 {
+	if _, problems := Compile(rules, pools(), detectors()); len(problems) > 0 {
 		t.Error(problemTexts(problems))
 	}
 	rules[2].Tags[0] = "y"
-	if _, problems := Compile(rules, pools()); problemTexts(problems) != "3: is never reached: routes[1] has the same conditions" {
+	if _, problems := Compile(rules, pools(), detectors()); problemTexts(problems) != "3: is never reached: routes[1] has the same conditions" {
 		t.Error(problemTexts(problems))
 	}
 	not := func(m Match) Rule { return Rule{Not: []Match{m}} }

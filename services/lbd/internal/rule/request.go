@@ -24,7 +24,7 @@ type Facts struct {
 	ServerName string     // TLS server name, empty if none
 	// Certificate is what the client's certificate says, where it has shown one that was verified; nil: it has not.
 	Certificate *Certificate
-	DoS         DoS
+	DoS         Levels
 	Random      uint64  // chance for splits
 	Limiter     Limiter // nil: every limit lets every request pass
 }

@@ -57,9 +57,9 @@ type Match struct {
 	Query      map[string][]string
 	UserAgent  []string
 	From       []netip.Prefix
-	ServerName []string // TLS SNI, as Host
-	TLSClient  []string // Facts.Certificate.Name; "*": any certificate that was verified
-	DoS        []string // none, suspect, hard
+	ServerName []string            // TLS SNI, as Host
+	TLSClient  []string            // Facts.Certificate.Name; "*": any certificate that was verified
+	DoS        map[string][]string // none, suspect, hard: what the detector of the name thinks of the client
 	Tagged     []string
 }
 
@@ -197,16 +197,3 @@ func (r Refusal) Status() int {
 	}
 	return 400
 }
-
-// DoS is what is thought of a client, by its rate of requests.
-type DoS uint8
-
-// The states.
-const (
-	NoDoS DoS = iota
-	Suspect
-	Hard
-)
-
-// DoSNames are the states' names, in order.
-func DoSNames() []string { return []string{"none", "suspect", "hard"} }
