@@ -166,8 +166,7 @@ func (w *worker) reach(x *exchange, fresh bool) (back, error) {
 		key.host = hostOf(x.choice.Seat.Member.Name())
 	}
 	if key.via != nil && key.via.HTTP2 {
-		// A connection that many share is not made anew because a request may not be sent twice: the member says what it has not looked at.
-		return w.reachH2(x, key, fresh && idempotent(x.req.Method.In(x.head())))
+		return w.reachH2(x, key, fresh)
 	}
 	if !fresh && !key.via.once() {
 		if m := w.e.idle.take(w, key); m != nil {

@@ -41,9 +41,9 @@ func (x *exchange) seated(c pool.Choice) {
 }
 
 // shares reports whether the request may go on a connection that has served others. A member may close one at that moment: then the request is
-// to be sent once more.
+// to be sent once more. In HTTP/2 the member says what it has not looked at.
 func (x *exchange) shares() bool {
-	if via := x.plan.Via; via != nil && via.Share {
+	if via := x.plan.Via; via != nil && (via.Share || via.HTTP2) {
 		return true
 	}
 	return idempotent(x.req.Method.In(x.head())) && (x.req.Continue || x.atHand())
