@@ -67,6 +67,7 @@ type rawH2 struct {
 	enc  *hpack.Encoder
 	buf  bytes.Buffer
 	next uint32
+	room map[uint32]int // what may be sent on each stream, and on the connection under 0
 }
 
 // rawH2 connects and exchanges SETTINGS.
@@ -76,7 +77,7 @@ func (r *rig) rawH2(t testing.TB, settings ...http2.Setting) *rawH2 {
 	if _, err := io.WriteString(c, http2.ClientPreface); err != nil {
 		t.Fatal(err)
 	}
-	h := &rawH2{Framer: http2.NewFramer(c, c), t: t, c: c, next: 1}
+	h := &rawH2{Framer: http2.NewFramer(c, c), t: t, c: c, next: 1, room: map[uint32]int{0: 65535}}
 	h.AllowIllegalWrites = true
 	h.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
 	h.enc = hpack.NewEncoder(&h.buf)
@@ -93,6 +94,9 @@ func (h *rawH2) request(end bool, fields ...string) uint32 {
 	}
 	id := h.next
 	h.next += 2
+	if !end {
+		h.room[id] = 65535 // lbd gives no less
+	}
 	block := h.buf.Next(16384)
 	err := h.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: block, EndStream: end, EndHeaders: h.buf.Len() == 0})
 	for h.buf.Len() > 0 && err == nil {
@@ -115,48 +119,129 @@ func (h *rawH2) post(path string, fields ...string) uint32 {
 	return h.request(false, append([]string{":method", "POST", ":scheme", "http", ":path", path, ":authority", "a"}, fields...)...)
 }
 
-// frame returns the next frame in words, but for SETTINGS, WINDOW_UPDATE and those that are answered here; "closed" at the end.
-func (h *rawH2) frame() string {
+// upload sends content as fast as the windows allow, and returns what came in its way: empty if it was all sent.
+func (h *rawH2) upload(id uint32, data []byte, end bool) (other string) {
+	h.t.Helper()
+	for {
+		n := min(len(data), 16384, h.room[0], h.room[id])
+		if n == 0 && len(data) > 0 {
+			if other = h.step(); other != "" {
+				return other
+			}
+			continue
+		}
+		if err := h.WriteData(id, end && n == len(data), data[:n]); err != nil {
+			h.t.Fatal(err)
+		}
+		h.room[0] -= n
+		h.room[id] -= n
+		if data = data[n:]; len(data) == 0 {
+			return ""
+		}
+	}
+}
+
+// seen returns once all that was sent has been looked at.
+func (h *rawH2) seen() {
+	h.t.Helper()
+	h.WritePing(false, [8]byte{})
+	h.expect("pong")
+}
+
+// content reads a stream's content to its end, which may be trailers, and gives the windows back where renew says so. What else comes
+// before it is a mistake.
+func (h *rawH2) content(id uint32, renew bool) (data []byte, trailers string) {
 	h.t.Helper()
 	for {
 		f, err := h.ReadFrame()
 		if err != nil {
-			return "closed"
-		}
-		end := ""
-		if f.Header().Flags.Has(http2.FlagDataEndStream) {
-			end = " end"
+			h.t.Fatalf("stream %d: %v after %d bytes", id, err, len(data))
 		}
 		switch f := f.(type) {
+		case *http2.WindowUpdateFrame:
+			h.room[f.StreamID] += int(f.Increment)
 		case *http2.SettingsFrame:
 			if !f.IsAck() {
 				h.WriteSettingsAck()
 			}
-		case *http2.WindowUpdateFrame:
-		case *http2.PingFrame:
-			if f.IsAck() {
-				return "pong"
-			}
-			h.WritePing(true, f.Data)
-		case *http2.MetaHeadersFrame:
-			var w strings.Builder
-			fmt.Fprintf(&w, "head %d%s", f.StreamID, end)
-			for _, x := range f.Fields {
-				if x.Name != "date" {
-					fmt.Fprintf(&w, " %s=%s", x.Name, x.Value)
-				}
-			}
-			return w.String()
 		case *http2.DataFrame:
-			return fmt.Sprintf("data %d%s %.20q", f.StreamID, end, f.Data())
-		case *http2.RSTStreamFrame:
-			return fmt.Sprintf("reset %d %s", f.StreamID, f.ErrCode)
-		case *http2.GoAwayFrame:
-			return fmt.Sprintf("goaway %d %s %s", f.LastStreamID, f.ErrCode, f.DebugData())
+			if f.StreamID != id {
+				h.t.Fatalf("content of stream %d in place of %d", f.StreamID, id)
+			}
+			data = append(data, f.Data()...)
+			if f.StreamEnded() {
+				return data, ""
+			}
+			if n := uint32(len(f.Data())); renew && n > 0 {
+				h.WriteWindowUpdate(0, n)
+				h.WriteWindowUpdate(id, n)
+			}
+		case *http2.MetaHeadersFrame:
+			if f.StreamID != id || !f.StreamEnded() {
+				h.t.Fatalf("%v after %d bytes", f.Header(), len(data))
+			}
+			for _, x := range f.Fields {
+				trailers += " " + x.Name + "=" + x.Value
+			}
+			return data, trailers
 		default:
-			return fmt.Sprint(f.Header())
+			h.t.Fatalf("%v after %d bytes", f, len(data))
 		}
 	}
+}
+
+// frame returns the next frame in words, but for SETTINGS, WINDOW_UPDATE and those that are answered here; "closed" at the end.
+func (h *rawH2) frame() string {
+	h.t.Helper()
+	for {
+		if f := h.step(); f != "" {
+			return f
+		}
+	}
+}
+
+// step reads a frame; empty if it is none of those that frame returns.
+func (h *rawH2) step() string {
+	h.t.Helper()
+	f, err := h.ReadFrame()
+	if err != nil {
+		return "closed"
+	}
+	end := ""
+	if f.Header().Flags.Has(http2.FlagDataEndStream) {
+		end = " end"
+	}
+	switch f := f.(type) {
+	case *http2.SettingsFrame:
+		if !f.IsAck() {
+			h.WriteSettingsAck()
+		}
+	case *http2.WindowUpdateFrame:
+		h.room[f.StreamID] += int(f.Increment)
+	case *http2.PingFrame:
+		if f.IsAck() {
+			return "pong"
+		}
+		h.WritePing(true, f.Data)
+	case *http2.MetaHeadersFrame:
+		var w strings.Builder
+		fmt.Fprintf(&w, "head %d%s", f.StreamID, end)
+		for _, x := range f.Fields {
+			if x.Name != "date" {
+				fmt.Fprintf(&w, " %s=%s", x.Name, x.Value)
+			}
+		}
+		return w.String()
+	case *http2.DataFrame:
+		return fmt.Sprintf("data %d%s %.20q", f.StreamID, end, f.Data())
+	case *http2.RSTStreamFrame:
+		return fmt.Sprintf("reset %d %s", f.StreamID, f.ErrCode)
+	case *http2.GoAwayFrame:
+		return fmt.Sprintf("goaway %d %s %s", f.LastStreamID, f.ErrCode, f.DebugData())
+	default:
+		return fmt.Sprint(f.Header())
+	}
+	return ""
 }
 
 // expect reads frames and compares them.

@@ -96,11 +96,12 @@ func (f *flow) stores() bool { return f.may != nil && f.rest == nil }
 // spareMember gives the member back whose whole answer is here, though the client has not taken all of it.
 func (x *exchange) spareMember() {
 	f := &x.down
-	if x.m == nil || !f.over || f.done || f.may == nil || f.used > 0 || f.rest != nil || !x.up.done {
+	if x.m == nil || !f.over || f.done || f.may == nil || f.used > 0 || f.rest != nil || !x.up.done && !x.upBroken {
 		return
 	}
-	if f.trailed != nil && f.trailed != f.body.Chunks() {
-		return // they are the member's stream's
+	if t := f.trailed; t != nil && t != f.body.Chunks() { // they are the member's stream's; what looks at requests is not needed any more
+		x.probe, *t = *t, x.probe
+		f.trailed = &x.probe
 	}
 	x.returnMember()
 	x.release()
