@@ -70,8 +70,9 @@
 // A connection of a client (h2conn) or to a member (h2up) has the core's state (package http2), and each of its streams an exchange's front (h2stream) or back
 // (h2call). What streams have to send in a turn of the loop is written at its end, in one call. A connection keeps no buffer while nothing is on its way, but
 // for a frame that has not come whole. Heads go in as http1.Head, judged by the same rules; content is kept for a stream up to its
-// window. Connections to members are one worker's, shared by its requests, as many at once as the member takes. An error of our own
-// is told to a client of gRPC in its own way (package grpc); the record keeps the status that others would get.
+// window. Connections to members are one worker's, shared by its requests, as many at once as the member takes; further requests have another one.
+// A request that a member has not looked at goes over another connection (GOAWAY), or is tried again (REFUSED_STREAM), whatever its method. An error
+// of our own is told to a client of gRPC in its own way (package grpc); the record keeps the status that others would get.
 //
 // # Where a cache belongs
 //

@@ -178,6 +178,9 @@ func (x *exchange) wait(budget *int) bool {
 		switch err := x.m.opened(); {
 		case err == errAgain:
 			return false
+		case err == errElsewhere:
+			x.memberEnded(err)
+			return true
 		case err != nil:
 			x.failed(unopened(err))
 			return true

@@ -12,6 +12,9 @@ import (
 // h2Buffer is the size of what is read at once, by all connections of a worker in turn.
 const h2Buffer = 64 << 10
 
+// maxHeads bounds what waits to be sent before no more heads are, which have no window, and nothing is read that may have to be answered.
+const maxHeads = 2 * largeLen
+
 // HTTP2Options returns the usual options of a connection, for an engine with these limits. What of them may be another way for a listener are
 // MaxStreams, the windows and Allow.
 func HTTP2Options(lim http1.Limits) *http2.Options {
@@ -84,7 +87,7 @@ func (l *h2link) pull() {
 	}
 	l.prepare()
 	for budget := turnBytes; l.fd >= 0 && !l.deaf; {
-		if l.choked = l.core.Pending() > 2*largeLen; l.choked {
+		if l.choked = l.core.Pending() > maxHeads; l.choked {
 			return
 		}
 		if budget <= 0 {
@@ -279,7 +282,7 @@ func (h *h2half) write(ahead, data, _ []byte) (n int, err error) {
 	}
 	l.prepare()
 	if len(ahead) > 0 {
-		if l.core.Pending() > 2*largeLen { // heads have no window
+		if l.core.Pending() > maxHeads {
 			h.stall()
 			return 0, errAgain
 		}

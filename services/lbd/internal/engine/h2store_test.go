@@ -323,4 +323,3 @@ func testH2AbsorbReset(t *testing.T, m mix) {
 	}
 	h.expectEnd(other)
 }
-

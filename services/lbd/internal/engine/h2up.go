@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"slices"
+	"time"
 
 	"github.com/everup/everup/services/lbd/internal/http1"
 	"github.com/everup/everup/services/lbd/internal/http2"
@@ -17,9 +18,10 @@ type h2up struct {
 	m       *member // opens it: its socket is here once that is done
 	key     idleKey
 	streams []*h2call // with requests under way, or waiting for a stream
-	waiting int       // of them without a stream
+	waiting int       // of them without a stream yet
 	open    bool
-	used    bool // a request was answered
+	until   time.Duration // it is to be open
+	used    bool          // a request was answered
 	idling  bool
 }
 
@@ -34,8 +36,11 @@ type h2call struct {
 var _ back = (*h2call)(nil)
 
 var (
-	errNoH2        = errors.New("the member does not speak HTTP/2")
-	errUnprocessed = errors.New("the member has not looked at the request")
+	errNoH2      = errors.New("the member does not speak HTTP/2")
+	errLate      = errors.New("the connection was not there in time")
+	errElsewhere = errors.New("the connection takes no more requests")                 // and this one was not sent
+	errRefused   = errors.New("the member has not looked at the request")              // REFUSED_STREAM
+	errGone      = errors.New("the connection was ended before a look at the request") // GOAWAY
 )
 
 // h2MaxCalls is how many requests a connection is given before the member has said how many it takes.
@@ -86,16 +91,17 @@ func (w *worker) connectH2(x *exchange, key idleKey) (*h2up, error) {
 		m.close()
 		return nil, err
 	}
-	u := &h2up{m: m, key: key}
+	u := &h2up{m: m, key: key, until: w.loop.Now() + x.plan.Connect}
 	u.w, u.owner, u.fd, u.ref = w, u, -1, m.ref
 	w.loop.Hand(m.ref, u)
+	w.loop.SetDeadline(m.ref, u.until)
 	w.h2.ups[key] = append(w.h2.ups[key], u)
 	return u, nil
 }
 
 // takes reports whether one more request can be given.
 func (u *h2up) takes() bool {
-	return len(u.streams) < h2MaxCalls && (!u.open || u.core.CanOpen() && u.waiting == 0)
+	return len(u.streams) < h2MaxCalls && (u.open && u.core.CanOpen(u.waiting) || !u.open && u.w.loop.Now() < u.until)
 }
 
 // opening goes on with opening; errAgain if it is not over.
@@ -115,6 +121,7 @@ func (u *h2up) opening() error {
 	}
 	u.m.sock = sock{fd: -1}
 	u.open = true
+	u.w.loop.SetDeadline(u.ref, 0)
 	u.prepare()
 	u.core.Begin(http2.Client, u.w.h2.options, &u.w.h2.pool)
 	u.w.h2.begun[http2.Client].Add(1)
@@ -146,7 +153,7 @@ func (u *h2up) Ready(ev loop.Events) {
 // driveWaiting has those go on that have no stream.
 func (u *h2up) driveWaiting() {
 	for _, c := range slices.Clone(u.streams) {
-		if c.u == u && c.s == nil {
+		if c.u == u && c.s == nil && !c.stalled {
 			c.drive()
 		}
 	}
@@ -169,8 +176,10 @@ func (u *h2up) event(ev http2.Event) {
 			c.close()
 			return
 		case ev.End: // all of the answer had come: the rest of the request is not wanted
-		case ev.Code == http2.RefusedStream:
-			c.broken = errUnprocessed
+		case ev.Reason == http2.PeerGone:
+			c.broken = errGone
+		case ev.Code == http2.RefusedStream && ev.Reason == http2.PeerReset:
+			c.broken = errRefused
 		case ev.Reason != http2.PeerReset:
 			c.broken = errMalformed
 		case ev.Code == http2.Cancel:
@@ -229,7 +238,7 @@ func (u *h2up) Finish() {
 	if !u.open || !u.push() {
 		return
 	}
-	if u.waiting > 0 && u.core.CanOpen() {
+	if u.waiting > 0 && u.core.Settled() {
 		u.driveWaiting()
 	}
 	switch {
@@ -248,7 +257,10 @@ func (u *h2up) Finish() {
 
 // Expired takes the deadline's passing.
 func (u *h2up) Expired() {
-	if len(u.streams) == 0 {
+	switch {
+	case !u.open:
+		u.lost(errLate) // nobody is to join it who comes later
+	case len(u.streams) == 0:
 		u.close()
 	}
 }
@@ -319,25 +331,38 @@ func (c *h2call) keep() {
 	c.u.w.loop.SetDeadline(c.ref, c.u.w.loop.Now()+lingerTime)
 }
 
-// opened gets the stream.
+// opened reports whether the connection is open and has room for a stream, which is opened when its head is sent. The first one need not wait
+// until the member has said how many it takes; those that it does not take then go elsewhere.
 func (c *h2call) opened() error {
-	u := c.u
-	switch {
+	switch core := &c.u.core; {
 	case c.broken != nil:
 		return c.broken
 	case c.s != nil:
 		return nil
-	}
-	if !u.open {
+	case !c.u.open || !core.Settled() && core.Active() > 0:
 		return errAgain
+	case !core.CanOpen(0):
+		c.broken = errElsewhere
+		return c.broken
 	}
-	s := u.core.Open(string(c.x.req.Method.In(c.x.head())) == "HEAD")
-	if s == nil {
-		return errAgain // one that ends makes room
-	}
-	c.s, s.User = s, c
-	u.waiting--
 	return nil
+}
+
+// write opens the stream once its head can be sent: no other's may be sent between.
+func (c *h2call) write(ahead, data, after []byte) (int, error) {
+	if c.s == nil {
+		switch err := c.opened(); {
+		case err != nil:
+			return 0, err
+		case c.u.core.Pending() > maxHeads:
+			c.stall()
+			return 0, errAgain
+		}
+		c.s = c.u.core.Open(string(c.x.req.Method.In(c.x.head())) == "HEAD")
+		c.s.User = c
+		c.u.waiting--
+	}
+	return c.h2half.write(ahead, data, after)
 }
 
 // readHead gives the answer's head, which was taken into the exchange when it came.

@@ -101,9 +101,10 @@ func (x *exchange) ask(fresh bool) {
 func (x *exchange) memberEnded(err error) {
 	again := x.repeatable() || x.untaken()
 	blame := pool.Closed
-	unprocessed := err == errUnprocessed && x.up.reads == 0 // safe whatever the method
+	unprocessed := err == errRefused || err == errGone
 	if unprocessed {
 		blame = pool.None
+		again = x.up.reads == 0 // safe whatever the method
 	}
 	switch {
 	case err == errCanceled && x.c.framed() && !again:
@@ -112,12 +113,15 @@ func (x *exchange) memberEnded(err error) {
 		x.abort(ClosedEarly)
 	case x.heard:
 		x.failed(failure{502, BadAnswer, false, pool.Garbage})
-	case x.m.reused() && again:
+	case err == errElsewhere, err == errGone && x.m.reused() && again:
+		x.dropMember()
+		x.ask(false) // on another connection
+	case x.m.reused() && again && !unprocessed:
 		// It may have been closed for having been idle: that says nothing of the member.
 		x.dropMember()
 		x.ask(true)
 	default:
-		x.failed(failure{502, ClosedEarly, again || unprocessed, blame})
+		x.failed(failure{502, ClosedEarly, again, blame})
 	}
 }
 

@@ -9,10 +9,10 @@ const minRoom = 2048
 // smaller one can be asked for later, so that nothing has to be said about it again.
 const noIndexing = 0x20
 
-// Open opens a stream, of a client. bodiless says that the answer has no content whatever it says, as that to HEAD. nil: the peer takes no more
-// at present, or at all.
+// Open opens a stream, of a client, whose head is to be sent before another's is: streams begin in the order of their numbers (RFC 9113 section
+// 5.1.1). bodiless says that the answer has no content whatever it says, as that to HEAD. nil: the peer takes no more at present, or at all.
 func (c *Conn) Open(bodiless bool) *Stream {
-	if !c.CanOpen() {
+	if !c.CanOpen(0) {
 		return nil
 	}
 	id := uint32(1)
@@ -24,9 +24,9 @@ func (c *Conn) Open(bodiless bool) *Stream {
 	return s
 }
 
-// CanOpen reports whether Open will open a stream.
-func (c *Conn) CanOpen() bool {
-	return c.role == Client && !c.failed && !c.gone && c.active < int(min(c.peerStreams, 1<<20)) && c.highest < maxStreamID-1
+// CanOpen reports whether Open will open a stream, besides n others.
+func (c *Conn) CanOpen(n int) bool {
+	return c.role == Client && !c.failed && !c.gone && c.active+n < int(min(c.peerStreams, 1<<20)) && c.highest+2*uint32(n) < maxStreamID-1
 }
 
 func (c *Conn) newStream(id uint32) *Stream {
