@@ -121,6 +121,7 @@ func (s *Service) apply(c *Config, vips func(vip.Config) error) error {
 	s.log.Use(logs)
 	s.engine.SetHandshakeRate(shakes)
 	s.engine.SetHandshakes(c.Handshakes.Most)
+	s.engine.SetWindows(int64(c.Buffers.Windows))
 	closeAll(goneListeners)
 	for _, p := range gone {
 		p.Close()

@@ -92,7 +92,8 @@ func (c *counters) register(r *metric.Registry, s *Service) {
 	r.GaugeFunc("files_open", "Files open for clients.", func() float64 { return float64(s.roots.gate.Open()) })
 	r.CounterFunc("files_refused_total", "Requests answered 503 because as many files were open as there may be connections.", s.roots.gate.Refused)
 	r.GaugeFunc("backends", "Servers in use.", func() float64 { return float64(s.backends.Len()) })
-	registerHTTP2(r, func(role http2.Role) *engine.H2Counts { return s.engine.H2Counts(role) })
+	registerHTTP2(r, func(role http2.Role) *engine.H2Counts { return s.engine.H2Counts(role) },
+		func() (int64, uint64) { return s.engine.Windows() })
 	s.registerPools(r)
 }
 

@@ -154,6 +154,68 @@ func TestHTTP2Limits(t *testing.T) {
 		`http2_failures_total{reason="rapid_reset"} 1`, `http2_goaways_total{side="client",direction="sent",reason="rapid_reset"} 1`)
 }
 
+// The window of an upload grows when all of it was used within a round trip, if there is room.
+func TestHTTP2Windows(t *testing.T) {
+	member := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body) }))
+	t.Cleanup(member.Close)
+	f := func(buffers, listen string, want ...string) {
+		t.Helper()
+		b := start(t, "listen: [{addr: '127.0.0.1:0', http2: {"+listen+"}}]\nbuffers: {"+buffers+"}\nroutes: [{pool: web}]\n"+
+			"pools: {web: {check: {interval: 200ms, timeout: 200ms}, members: [{addr: '"+strings.TrimPrefix(member.URL, "http://")+"'}]}}\n")
+		c, err := net.Dial("tcp", b.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		io.WriteString(c, http2.ClientPreface)
+		h := http2.NewFramer(c, c)
+		h.WriteSettings()
+		h.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: []byte{0x83, 0x86, 0x84, 0x41, 1, 'a'}, EndHeaders: true}) // POST
+		for range 4 {
+			h.WriteData(1, false, make([]byte, 16384))
+		}
+		ping, room := [8]byte{}, uint32(0)
+		for room < 65536 {
+			frame, err := h.ReadFrame()
+			if err != nil {
+				t.Fatal(err)
+			}
+			switch frame := frame.(type) {
+			case *http2.PingFrame:
+				ping = frame.Data
+			case *http2.WindowUpdateFrame:
+				if frame.StreamID == 1 {
+					room += frame.Increment
+				}
+			}
+		}
+		h.WritePing(true, ping)
+		h.WritePing(false, [8]byte{1})
+		for pong := false; !pong; {
+			frame, err := h.ReadFrame()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if p, ok := frame.(*http2.PingFrame); ok {
+				pong = p.IsAck()
+			}
+			if w, ok := frame.(*http2.WindowUpdateFrame); ok && w.StreamID == 1 {
+				room += w.Increment
+			}
+		}
+		got := fmt.Sprintf("room %d\n%s", room, metrics(t, b))
+		for _, w := range want {
+			if !strings.Contains(got, w+"\n") {
+				t.Errorf("{%s} {%s}: room for %d, and the metrics lack %s", buffers, listen, room, w)
+			}
+		}
+	}
+	f("", "", "room 131072", "everup_lbd_http2_window_bytes 65536", "everup_lbd_http2_window_full_total 0")
+	f("windows: 64KiB", "", "room 131072")
+	f("windows: 63KiB", "", "room 65536", "everup_lbd_http2_window_bytes 0", "everup_lbd_http2_window_full_total 1")
+	f("", "max_window: 64KiB", "room 65536", "everup_lbd_http2_window_bytes 0", "everup_lbd_http2_window_full_total 0")
+}
+
 // Who floods is told by the log, not for each of a thousand connections.
 func TestFloodsAreLogged(t *testing.T) {
 	var log bytes.Buffer

@@ -12,7 +12,10 @@ import (
 type h2Sides [2]*engine.H2Counts
 
 // registerHTTP2 makes the metrics of HTTP/2: all from one reading of read.
-func registerHTTP2(r *metric.Registry, read func(http2.Role) *engine.H2Counts) {
+func registerHTTP2(r *metric.Registry, read func(http2.Role) *engine.H2Counts, windows func() (int64, uint64)) {
+	r.GaugeFunc("http2_window_bytes", "Bytes by which windows of HTTP/2 are larger than their address says.", func() float64 { n, _ := windows(); return float64(n) })
+	r.CounterFunc("http2_window_full_total", "Times that a window of HTTP/2 did not grow as all had grown by as much as they may together.",
+		func() uint64 { _, n := windows(); return n })
 	now := new(atomic.Pointer[h2Sides])
 	now.Store(&h2Sides{new(engine.H2Counts), new(engine.H2Counts)})
 	r.BeforeWrite(func() { now.Store(&h2Sides{read(http2.Server), read(http2.Client)}) })

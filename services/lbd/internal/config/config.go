@@ -26,7 +26,7 @@ type Config struct {
 	DoS          []DoS               `yaml:"dos" single:"true" max:"8" doc:"Which clients ask too much: a section, or a list of several with names; absent means that nobody is suspect."`
 	Sources      Sources             `yaml:"sources" doc:"What one client may have open."`
 	Tarpits      int                 `yaml:"tarpits" default:"1000" min:"0" max:"100000" doc:"Requests at once that wait by tarpit; further ones do not wait."`
-	Buffers      Buffers             `yaml:"buffers" doc:"Room for what pools buffer and compress."`
+	Buffers      Buffers             `yaml:"buffers" doc:"Room for what is buffered and compressed."`
 	AccessLog    []AccessLog         `yaml:"access_log" single:"true" max:"8" doc:"One line per request: a section, or a list of several logs."`
 	ErrorPages   ErrorPages          `yaml:"error_pages" max:"64" doc:"Pages by status for errors of lbd's own, where the client asks for HTML: 404, 4xx, 5xx and so on; others get a line of text. Read when the configuration is."`
 	Maintenance  Maintenance         `yaml:"maintenance" doc:"How requests are answered for what is under maintenance."`

@@ -71,8 +71,9 @@ type BufferResponses struct {
 	Max    conf.Size `yaml:"max" default:"1GiB" min:"16KiB" max:"1TiB" doc:"What of one answer may wait; beyond it the member waits for the client."`
 }
 
-// Buffers is the section `buffers`.
+// Buffers is the section `buffers`: memory and files that requests share.
 type Buffers struct {
+	Windows     conf.Size `yaml:"windows" default:"64MiB" max:"64GiB" doc:"By how much the windows of uploads by HTTP/2 may be larger than their address's window, in all; beyond it they stay as they are. As much content may wait in memory for members that no longer keep up."`
 	Dir         string    `yaml:"dir" max:"4096" doc:"Directory for what is buffered and does not fit in memory; its files have no name and vanish with the daemon. Empty means the directory buffers of state. Changes with a restart."`
 	Memory      conf.Size `yaml:"memory" default:"64MiB" max:"64GiB" doc:"Memory for requests and answers that are buffered, in all; beyond it they go to files at once."`
 	Files       conf.Size `yaml:"files" default:"4GiB" max:"64TiB" doc:"Files of requests and answers that are buffered, in all. Beyond it a request is answered 503, and a member waits for its client."`

@@ -10,7 +10,8 @@ type HTTP2 struct {
 	Enabled bool         `yaml:"enabled" short:"true" default:"true" doc:"Whether it is spoken."`
 	Streams int          `yaml:"streams" default:"100" min:"1" max:"10000" doc:"Requests of a connection at once; further ones are refused (REFUSED_STREAM), which clients may send again."`
 	Window  conf.Size    `yaml:"window" default:"64KiB" min:"64KiB" max:"16MiB" doc:"Content of a request that is kept until its member takes it: an upload gets no further than so much in a round trip."`
-	Shared  conf.Size    `yaml:"connection_window" default:"0" max:"1GiB" doc:"The same for all requests of a connection together; 0 means streams times window, 64MiB at most. With less than streams times window, requests whose members are slow keep others of their connection waiting."`
+	Grown   conf.Size    `yaml:"max_window" default:"4MiB" max:"64MiB" doc:"The window of an upload that it holds up grows to as much while the member keeps up, within buffers.windows; a smaller one than window means that none grows."`
+	Shared  conf.Size    `yaml:"connection_window" default:"0" max:"1GiB" doc:"The same for all requests of a connection together, and once more for windows that grow; 0 means streams times window, 64MiB at most. With less than streams times window, requests whose members are slow keep others of their connection waiting."`
 	Allow   HTTP2Allowed `yaml:"allow" doc:"How often in a second a client may do what costs lbd more than itself, and ten times as often at once; who does so more ends its connection (ENHANCE_YOUR_CALM)."`
 }
 
@@ -46,6 +47,7 @@ func (h *HTTP2) Bound(o *http2.Options) {
 	if h.Shared == 0 {
 		o.ConnWindow = int32(min(int64(h.Streams)*int64(h.Window), maxShared))
 	}
+	o.MaxWindow = int32(h.Grown)
 	a := &h.Allow
 	o.Allow = http2.Allowances{
 		Resets: http2.Allow(a.Resets), Settings: http2.Allow(a.Settings), Pings: http2.Allow(a.Pings),

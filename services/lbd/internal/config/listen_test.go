@@ -28,7 +28,7 @@ func TestListen(t *testing.T) {
 
 // usual is the section http2 where nothing is said in it.
 func usual() *HTTP2 {
-	return &HTTP2{Enabled: true, Streams: 100, Window: 64 << 10, Allow: HTTP2Allowed{50, 100, 5, 500, 10, 100}}
+	return &HTTP2{Enabled: true, Streams: 100, Window: 64 << 10, Grown: 4 << 20, Allow: HTTP2Allowed{50, 100, 5, 500, 10, 100}}
 }
 
 // TestMultiplexing: HTTP/2 is spoken over TLS, and elsewhere if it is asked for, by its limits or by its name alone.
@@ -74,7 +74,7 @@ func TestHTTP2Bounds(t *testing.T) {
 	}
 	with := func(change func(*http2.Options)) http2.Options {
 		o := http2.DefaultOptions()
-		o.ConnWindow = 100 << 16
+		o.ConnWindow, o.MaxWindow = 100<<16, 4<<20
 		change(&o)
 		return o
 	}
@@ -87,8 +87,8 @@ func TestHTTP2Bounds(t *testing.T) {
 			Resets: http2.Allowance{Rate: 7, Burst: 100}, Pings: http2.Allow(6), Settings: http2.Allow(5), Updates: http2.Allow(4), Empty: http2.Allow(3), Idle: http2.Allow(2),
 		}
 	}))
-	f("{streams: 10000, window: 16MiB, connection_window: 1GiB, allow: {pings: 1000000}}", with(func(o *http2.Options) {
-		o.MaxStreams, o.StreamWindow, o.ConnWindow, o.Allow.Resets.Burst = 10000, 16<<20, 1<<30, 10000
+	f("{streams: 10000, window: 16MiB, max_window: 0, connection_window: 1GiB, allow: {pings: 1000000}}", with(func(o *http2.Options) {
+		o.MaxStreams, o.StreamWindow, o.ConnWindow, o.MaxWindow, o.Allow.Resets.Burst = 10000, 16<<20, 1<<30, 0, 10000
 		o.Allow.Pings = http2.Allowance{Rate: 1e6, Burst: 1e7}
 	}))
 }

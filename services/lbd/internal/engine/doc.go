@@ -82,7 +82,7 @@
 //
 // # Bounds
 //
-// Streams of a client, content of a stream and of a connection that was not used yet: its listener's Opening.HTTP2, 100, 64 KiB and 6.25 MiB as a rule. Clients: SetLimit; further ones wait in the kernel's queue, those of a source that has its fill are reset (Admission). TLS handshakes under
+// Streams of a client, content of a stream and of a connection that was not used yet: its listener's Opening.HTTP2, 100, 64 KiB and 6.25 MiB as a rule; windows that grow, those of all together: SetWindows, then they stay as they are. Clients: SetLimit; further ones wait in the kernel's queue, those of a source that has its fill are reset (Admission). TLS handshakes under
 // way: SetHandshakes a worker, then they are refused; those of one source: SetHandshakeRate, then its connections are closed before
 // anything is computed; 32768 sources are told apart, more share. What of TLS waits for a slow peer: 96 KiB a connection. Requests that wait as
 // their plan says: SetTarpits; they keep their head and nothing else. Heads: http1.Limits. Buffers: two of 16 KiB or 64 KiB an exchange,

@@ -55,6 +55,7 @@ type Engine struct {
 	maxShakes atomic.Int64 // handshakes under way in a worker
 
 	counts  counts
+	growth  http2.Growth
 	tunnels atomic.Int64
 	open    atomic.Int64
 	limit   atomic.Int64 // of open
@@ -84,7 +85,7 @@ func New(o Options, site Site) (*Engine, error) {
 			l.Panicked = e.panicked
 		}
 		e.workers = append(e.workers, &worker{
-			e: e, number: i, loop: l, began: time.Now(), clients: map[*client]struct{}{}, hellos: map[*hello]struct{}{}, h2: newH2(o.Limits),
+			e: e, number: i, loop: l, began: time.Now(), clients: map[*client]struct{}{}, hellos: map[*hello]struct{}{}, h2: newH2(o.Limits, &e.growth),
 			tls: tlsconn.NewEnv(usualHandshakes), delayed: map[*exchange]struct{}{}, ended: make(chan struct{}),
 		})
 	}

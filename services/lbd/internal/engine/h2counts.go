@@ -9,6 +9,13 @@ type H2Counts struct {
 	Resets, GoAways              [2]http2.CauseCounts // by http2.Direction
 }
 
+// SetWindows bounds by how many bytes the windows of all streams of HTTP/2 together may be larger than their listener's. It is 0 before: none
+// grows.
+func (e *Engine) SetWindows(n int64) { e.growth.SetLimit(n) }
+
+// Windows returns by how many bytes windows are larger, and how often one found no room to grow.
+func (e *Engine) Windows() (larger int64, full uint64) { return e.growth.Used(), e.growth.Full() }
+
 // H2Counts returns what was done, with clients for http2.Server, with members for http2.Client.
 func (e *Engine) H2Counts(role http2.Role) *H2Counts {
 	var n H2Counts

@@ -16,7 +16,7 @@ const h2Buffer = 64 << 10
 const maxHeads = 2 * largeLen
 
 // HTTP2Options returns the usual options of a connection, for an engine with these limits. What of them may be another way for a listener are
-// MaxStreams, the windows and Allow.
+// MaxStreams, the windows and Allow. Windows grow where MaxWindow says so and SetWindows gives room.
 func HTTP2Options(lim http1.Limits) *http2.Options {
 	o := http2.DefaultOptions()
 	o.Limits = lim
@@ -38,8 +38,8 @@ type h2 struct {
 	in      []byte
 }
 
-func newH2(lim http1.Limits) h2 {
-	return h2{options: HTTP2Options(lim), conns: map[*h2conn]struct{}{}, ups: map[idleKey][]*h2up{}}
+func newH2(lim http1.Limits, g *http2.Growth) h2 {
+	return h2{options: HTTP2Options(lim), pool: http2.Pool{Growth: g}, conns: map[*h2conn]struct{}{}, ups: map[idleKey][]*h2up{}}
 }
 
 // h2link is a connection of HTTP/2, with a client or a member: what is read goes through the core to its owner, what the core has to send is

@@ -20,7 +20,8 @@ type Options struct {
 	Limits       http1.Limits // of heads; Head bounds what a block decodes to, as RFC 9113 section 6.5.2 counts it, too
 	MaxStreams   int          // that the peer may have open, those counted whose handler still runs
 	StreamWindow int32        // bytes of content that are kept for a stream until they are used; at least 65535
-	ConnWindow   int32        // and for all streams of a connection
+	MaxWindow    int32        // to which a stream's may grow, if that is more and its Pool has Growth
+	ConnWindow   int32        // and for all streams of a connection; what streams' windows have grown by comes to it, once as much at most
 	MaxPending   int          // bytes that wait to be sent before SendData takes no more
 	Allow        Allowances   // what the peer may do that costs us more than itself
 }
@@ -84,7 +85,9 @@ type Conn struct {
 	control int // control frames that wait
 
 	send, receive int32 // the connection's windows
-	owed          int32
+	owed          int32 // as Stream.owed; below 0: what was more than the window is not told again
+	grown         int32 // by which the windows of streams are larger
+	probe         probe
 	peerWindow    int32  // of new streams
 	peerStreams   uint32 // that we may have open
 

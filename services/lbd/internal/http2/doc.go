@@ -20,7 +20,8 @@
 //
 // Both levels, both directions. What the peer may send is bounded by Options.StreamWindow for each stream and Options.ConnWindow for all;
 // the caller says by Took what it has used, and gives so the peer new room: a stream that is not read stops when its window is full, the
-// others go on while the connection's lasts. SendData takes what the windows and MaxPending allow; who could not send all is in a
+// others go on while the connection's lasts. A stream whose content is used as fast as it comes may get a larger window where a round trip takes
+// long, within Options.MaxWindow and the Pool's Growth (see grow.go). SendData takes what the windows and MaxPending allow; who could not send all is in a
 // queue, from which Writable takes streams in turn.
 //
 // # Floods

@@ -110,9 +110,9 @@ func exercise(t *testing.T, c *Conn, o *Options, in, choices []byte, cut int, op
 		switch {
 		case c.table.n > c.active || c.active > o.MaxStreams && c.role == Server || c.active != len(all):
 			t.Fatalf("%d streams in the table, %d active, %d known", c.table.n, c.active, len(all))
-		case c.send < 0 || c.receive < 0 || c.owed < 0:
+		case c.send < 0 || c.receive < 0 || c.owed < -o.ConnWindow || c.grown < 0 || c.grown > o.ConnWindow:
 			t.Fatalf("windows %d, %d, %d owed", c.send, c.receive, c.owed)
-		case c.receive+c.owed+heldBy(all) > o.ConnWindow || c.receive > o.ConnWindow:
+		case c.receive+c.owed+heldBy(all) > o.ConnWindow+c.grown || c.receive > 2*o.ConnWindow:
 			t.Fatalf("more room than there is: %d and %d owed", c.receive, c.owed)
 		}
 	}
@@ -178,6 +178,8 @@ func seed(f *testing.F, c Role) {
 	get := "HEADERS 1 END_STREAM :method=GET :scheme=http :path=/ :authority=a"
 	post := "HEADERS 3 :method=POST :scheme=http :path=/ :authority=a cookie=a cookie=b"
 	f.Add(conversation("PREFACE", "SETTINGS 0 4=100", get, post, "DATA 3 text=hello", "WINDOW_UPDATE 0 u32=10", "HEADERS 3 END_STREAM x=y"), []byte{0, 1, 1, 200, 1, 2, 3}, uint16(5))
+	f.Add(conversation("PREFACE", "SETTINGS 0", post, "DATA 3 zeros=16000", "DATA 3 zeros=16000", "DATA 3 zeros=16000", "DATA 3 zeros=16000", "PING 0 ACK hex=6576657275700002",
+		"DATA 3 zeros=16000", "RST_STREAM 3 u32=8"), []byte{2, 2, 2, 2}, uint16(16009))
 	f.Add(conversation("PREFACE", "SETTINGS 0", post, "DATA 3 pad=7 zeros=16000", "PING 0 zeros=8", "RST_STREAM 3 u32=8", "GOAWAY 0 u32=1 u32=0"), []byte{2, 1, 4, 6}, uint16(100))
 	f.Add(conversation("PREFACE", "SETTINGS 0", "HEADERS 1 MORE :status=200 content-length=3", "CONTINUATION 1 x=y", "CONTINUATION 1 END_HEADERS", "DATA 1 END_STREAM text=abc",
 		"HEADERS 3 :status=103", "HEADERS 3 :status=200", "PRIORITY 5 dep=1"), []byte{7, 7, 7}, uint16(1))
@@ -188,10 +190,15 @@ func FuzzServer(f *testing.F) {
 	seed(f, Server)
 	f.Fuzz(func(t *testing.T, in, choices []byte, cut uint16) {
 		o := DefaultOptions()
-		o.MaxStreams, o.ConnWindow = 5, 80000
+		o.MaxStreams, o.ConnWindow, o.MaxWindow = 5, 80000, 100000
 		var c Conn
-		c.Begin(Server, &o, new(Pool))
+		g := new(Growth)
+		g.SetLimit(50000)
+		c.Begin(Server, &o, &Pool{Growth: g})
 		exercise(t, &c, &o, in, choices, int(cut))
+		if n := g.Used(); n != int64(c.grown) || n < 0 || n > 50000 {
+			t.Errorf("windows are larger by %d, the connection's by %d", n, c.grown)
+		}
 	})
 }
 

@@ -168,6 +168,7 @@ func (c *Conn) admit(h FrameHeader, s *Stream, length, content int) Event {
 	}
 	if content > 0 {
 		c.buckets.useful()
+		c.probeContent(s, content)
 	} else if !end && !c.buckets.empty.pour(c.now, c.o.Allow.Empty) {
 		c.flood(EmptyFlood)
 	}

@@ -31,7 +31,8 @@ func (c *Conn) CanOpen(n int) bool {
 
 func (c *Conn) newStream(id uint32) *Stream {
 	s := c.pool.get()
-	s.id, s.send, s.receive, s.declared = id, c.peerWindow, c.o.StreamWindow, -1
+	s.id, s.send, s.declared = id, c.peerWindow, -1
+	s.window, s.receive, s.probeAt = c.o.StreamWindow, c.o.StreamWindow, int64(c.o.StreamWindow/2)
 	c.highest = id
 	c.table.add(s)
 	c.active++
@@ -176,6 +177,7 @@ func (c *Conn) Release(s *Stream) {
 		c.Reset(s, Cancel)
 	}
 	c.credit(s.held)
+	c.ungrow(s)
 	c.active--
 	c.tally().Released.Add(1)
 	c.queue = slices.DeleteFunc(c.queue, func(ev Event) bool { return ev.Stream == s })
@@ -193,12 +195,18 @@ func (c *Conn) used(s *Stream, n int32) {
 	if s.remoteEnd || c.failed {
 		return
 	}
-	if s.owed += n; s.owed >= c.o.StreamWindow/2 {
-		c.Out = appendWindowUpdate(c.Out, s.id, s.owed)
-		c.answered()
-		s.receive += s.owed
-		s.owed = 0
+	if s.owed += n; s.owed >= s.window/2 {
+		c.tellRoom(s, 0)
 	}
+}
+
+// tellRoom tells the peer of what was used, and of more.
+func (c *Conn) tellRoom(s *Stream, more int32) {
+	s.owed += more
+	c.Out = appendWindowUpdate(c.Out, s.id, s.owed)
+	c.answered()
+	s.receive += s.owed
+	s.owed = 0
 }
 
 // credit gives the peer room on the connection.

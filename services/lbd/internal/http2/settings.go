@@ -76,6 +76,8 @@ func (c *Conn) ping(h FrameHeader, p []byte) {
 		c.fail(ProtocolError, BadFrame)
 	case h.Flags&FlagAck != 0 && [8]byte(p) == drainPing && c.draining == warned:
 		c.FinishDrain()
+	case h.Flags&FlagAck != 0 && [8]byte(p) == probePing && c.probe.id != 0:
+		c.probed()
 	case !c.buckets.pings.pour(c.now, c.o.Allow.Pings):
 		c.flood(PingFlood)
 	case h.Flags&FlagAck == 0:

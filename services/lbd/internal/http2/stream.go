@@ -17,12 +17,15 @@ type Stream struct {
 	bodiless  bool // the answer has no content, whatever its fields say
 
 	send    int32 // what may be sent; it may be negative
+	window  int32 // bytes of content that are kept
 	receive int32 // what the peer may send
 	owed    int32 // what was used of it, and not told yet
 	held    int32 // what came and was not used
 
 	declared int64 // Content-Length, -1: not said
 	received int64 // bytes of content
+	probeAt  int64 // bytes of it after which a round trip may be measured
+	probes   uint8 // measurements since then, or since the window grew
 
 	lastFrame int // where in Out the header of its last frame is; its END_STREAM may still be set there
 
@@ -54,6 +57,7 @@ func (s *Stream) Trailers() *http1.Chunks {
 // zero value is ready.
 type Pool struct {
 	Tallies [2]Tally // by Role
+	Growth  *Growth  // nil: windows stay as they are
 
 	free []*Stream
 	head http1.Head
