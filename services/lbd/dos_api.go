@@ -134,6 +134,7 @@ func (s *Service) ban(b Ban, by string) error {
 	}
 	s.env.Log.Info().Str("client", k.String()).Str("detector", d.Name()).Str("level", level.String()).Stringer("for", lasts).Str("reason", b.Reason).Str("by", by).
 		Msg("a client is held by hand")
+	s.kept.save()
 	return nil
 }
 
@@ -168,6 +169,7 @@ func (s *Service) unban(b Ban, by string) error {
 		return fault.New(fault.NotFound, "lbd: %s is held for nothing", k)
 	}
 	s.env.Log.Info().Str("client", k.String()).Strs("detectors", from).Str("reason", b.Reason).Str("by", by).Msg("a client is let go by hand")
+	s.kept.save()
 	return nil
 }
 

@@ -6,7 +6,7 @@
 // The engine owns a few loops, each in a goroutine of its own, which carry all connections and ask site what to do with each request.
 // Each pool has its members checked by one probe.Runner. One goroutine follows gossip, overrides and their expiry, and tells the
 // vip.Manager, which has its own, how many backends there are. One looks at the files of certificates (certs.Keeper), one tells people and the fleet
-// which clients ask too much (teller). Run waits for all of them. What is shared is small: the routes in force (swapped whole), the pools (each with
+// which clients ask too much (teller), one writes down who is held (keeper). Run waits for all of them. What is shared is small: the routes in force (swapped whole), the pools (each with
 // its lock), what counts clients (package dos), and the service's own maps under mu.
 package lbd
 
@@ -66,6 +66,7 @@ type Service struct {
 	vips      *vip.Manager
 	certs     *certs.Keeper
 	guards    *guards
+	kept      *keeper
 	checked   *health.Item  // gates readiness until the first checks are done
 	look      chan struct{} // something changed that refresh should see
 
@@ -137,6 +138,11 @@ func New(c *Config, env *daemon.Env) (*Service, error) {
 		s.end()
 		return nil, err
 	}
+	s.kept = &keeper{
+		set: &s.guards.detectors, now: s.guards.now, dir: env.State, log: env.Log,
+		item: env.Health.Item("lbd.dos.unsaved", health.Options{Title: "who is held is not written down"}),
+	}
+	s.kept.load()
 	if err := s.api(); err != nil {
 		s.end()
 		return nil, err
@@ -177,8 +183,9 @@ func (s *Service) Run(ctx context.Context) error {
 			failed <- err
 		}
 	})
+	wg.Go(func() { s.kept.run(ctx) })
 	wg.Go(func() {
-		if err := s.holdVIPs(ctx); err != nil {
+		if err := s.succeed(ctx); err != nil {
 			failed <- err
 		}
 	})
@@ -269,8 +276,21 @@ func (s *Service) Retire(ctx context.Context) error {
 	return fault.New(fault.Partial, "lbd: retire: %d connections were cut, %d of them upgraded", open, tunnels)
 }
 
-// StepAside leaves the virtual addresses to the successor.
-func (s *Service) StepAside(ctx context.Context) ([]byte, error) { return s.vips.HandOver(ctx) }
+// StepAside leaves the file of who is held, and the virtual addresses, to the successor.
+func (s *Service) StepAside(ctx context.Context) ([]byte, error) {
+	s.kept.leave()
+	return s.vips.HandOver(ctx)
+}
+
+// succeed waits until the process before this one has stepped aside, and takes over from it.
+func (s *Service) succeed(ctx context.Context) error {
+	told, err := s.env.Predecessor.Await(ctx)
+	if err != nil {
+		return nil // the daemon stops before
+	}
+	s.kept.begin(s.env.Predecessor != nil)
+	return s.holdVIPs(ctx, told)
+}
 
 // Status is the service's part of `lbd status`.
 type Status struct {

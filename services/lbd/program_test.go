@@ -30,32 +30,52 @@ type program struct {
 // configuration. It and its successors are killed with the test.
 func startProgram(t *testing.T, node, member, how, more string) *program {
 	t.Helper()
+	p := newProgram(t)
+	p.configure(fmt.Sprintf("node: %s\nlisten: [{addr: %q%s}]\nroutes: [{pool: web}]\npools: {web: {members: [{addr: %q}]}}\n", node, p.addr, how, member) + more)
+	t.Cleanup(p.end)
+	p.start()
+	return p
+}
+
+// newProgram returns a program that does not run yet.
+func newProgram(t *testing.T) *program {
+	t.Helper()
 	p := &program{t: t, dir: t.TempDir(), addr: fmt.Sprintf("127.0.0.1:%d", labtest.FreePort(t))}
 	p.path = filepath.Join(p.dir, "lbd")
 	p.install(labtest.BuildBinary(t, "github.com/everup/everup/services/lbd/cmd/lbd"))
-	text := fmt.Sprintf("node: %[4]s\nstate: %[1]s/state\nadmin: {socket: %[1]s/sock}\nlisten: [{addr: %[2]q%[5]s}]\nroutes: [{pool: web}]\npools: {web: {members: [{addr: %[3]q}]}}\n",
-		p.dir, p.addr, member, node, how) + more
+	return p
+}
+
+// configure writes the file.
+func (p *program) configure(yaml string) {
+	p.t.Helper()
+	text := fmt.Sprintf("state: %[1]s/state\nadmin: {socket: %[1]s/sock}\n", p.dir) + yaml
 	if err := os.WriteFile(p.file(), []byte(text), 0o600); err != nil {
-		t.Fatal(err)
+		p.t.Fatal(err)
 	}
+}
+
+// start runs it until it serves.
+func (p *program) start() {
+	p.t.Helper()
 	p.cmd = exec.Command(p.path, "run", "-c", p.file())
 	// Successors write there, too: a file, so that nobody waits for the last of them.
-	log, err := os.Create(filepath.Join(p.dir, "log"))
+	log, err := os.OpenFile(p.log(), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
-		t.Fatal(err)
+		p.t.Fatal(err)
 	}
 	defer log.Close()
 	p.cmd.Stderr, p.cmd.Stdout = log, log
 	if err := p.cmd.Start(); err != nil {
-		t.Fatal(err)
+		p.t.Fatal(err)
 	}
-	t.Cleanup(p.end)
-	labtest.Eventually(t, patience, "lbd is ready", func() error {
+	labtest.Eventually(p.t, patience, "lbd is ready", func() error {
 		_, err := p.pid()
 		return err
 	})
-	return p
 }
+
+func (p *program) log() string { return filepath.Join(p.dir, "log") }
 
 func (p *program) file() string { return filepath.Join(p.dir, "lbd.yaml") }
 
@@ -153,7 +173,7 @@ func (p *program) end() {
 	p.cmd.Process.Kill()
 	p.cmd.Wait()
 	if p.t.Failed() {
-		b, _ := os.ReadFile(filepath.Join(p.dir, "log"))
+		b, _ := os.ReadFile(p.log())
 		p.t.Logf("the daemon said:\n%s", b)
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -178,7 +177,7 @@ func TestUpgradeInAFleet(t *testing.T) {
 	if err := c.echo("still there"); err != nil {
 		t.Error(err)
 	}
-	log, err := os.ReadFile(filepath.Join(two.dir, "log"))
+	log, err := os.ReadFile(two.log())
 	if err != nil || strings.Contains(string(log), `"msg":"member gone"`) {
 		t.Errorf("the other daemon: %v\n%s", err, log)
 	}

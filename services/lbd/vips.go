@@ -76,12 +76,8 @@ func (s *Service) leave(ctx context.Context) error {
 	return s.vips.Leave(ctx)
 }
 
-// holdVIPs holds the virtual addresses, first those of the process before this one, once that lets go of them.
-func (s *Service) holdVIPs(ctx context.Context) error {
-	told, err := s.env.Predecessor.Await(ctx)
-	if err != nil {
-		return nil // the daemon stops before
-	}
+// holdVIPs holds the virtual addresses, first those of the process before this one, which has told of them and let go.
+func (s *Service) holdVIPs(ctx context.Context, told []byte) error {
 	if err := s.vips.Adopt(told); err != nil {
 		s.env.Log.Error().Err(err).Msg("the virtual addresses of the process before are held anew")
 	}

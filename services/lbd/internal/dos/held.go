@@ -104,46 +104,48 @@ func (c *detection) standings(now int64, f func([]Standing)) {
 // Offenders returns the keys that are held for a level at least, n at most: the highest level first, then the longest. It looks at the
 // whole table, a few places at a time, and remembers no more than twice n.
 func (d *Detector) Offenders(least Level, n int, now int64) []Offender {
-	w := worst{n: n}
+	w := worst[Offender]{n: n, compare: compareOffenders}
 	d.cur.Load().scan(now, func(s *slot, l Level, count uint64) {
 		if l >= max(least, Suspect) {
 			w.add(Offender{s.key, l, s.until[l-1], s.origin, count})
 		}
 	}, func() {})
-	w.cut()
-	return w.list
-}
-
-// worst keeps the worst n of those that are added.
-type worst struct {
-	n    int
-	full bool // n were found: who is no worse than the last of them is none
-	last Offender
-	list []Offender
+	return w.all()
 }
 
 func compareOffenders(a, b Offender) int {
 	return cmp.Or(cmp.Compare(b.Level, a.Level), cmp.Compare(b.Until, a.Until))
 }
 
-func (w *worst) add(o Offender) {
-	if w.full && compareOffenders(o, w.last) >= 0 {
+// worst keeps the first n, in order, of those that are added.
+type worst[T any] struct {
+	n       int
+	compare func(a, b T) int
+	full    bool // n were found: who comes behind the last of them is none
+	last    T
+	list    []T
+}
+
+func (w *worst[T]) add(one T) {
+	if w.full && w.compare(one, w.last) >= 0 {
 		return
 	}
-	w.list = append(w.list, o)
+	w.list = append(w.list, one)
 	if len(w.list)-w.n >= max(w.n, ways) {
-		w.cut()
+		w.all()
 	}
 }
 
-func (w *worst) cut() {
-	slices.SortFunc(w.list, compareOffenders)
+// all returns those that are kept.
+func (w *worst[T]) all() []T {
+	slices.SortFunc(w.list, w.compare)
 	if len(w.list) > w.n {
 		w.list = w.list[:w.n]
 	}
 	if w.full = len(w.list) == w.n && w.n > 0; w.full {
 		w.last = w.list[w.n-1]
 	}
+	return w.list
 }
 
 // Use looks at the whole table, a few places at a time.

@@ -13,23 +13,26 @@ import (
 // Whoever is held while the options change is held afterwards, and at every moment between.
 func TestNobodyIsFreeWhileOptionsChange(t *testing.T) {
 	o := options()
-	o.Ban = time.Hour
+	o.Ban, o.Keys = time.Hour, 1<<17 // room for all in any set
 	d := detector(o)
-	first := v4(0x0a000000)
-	if err := d.Hold(first, Hard, time.Hour, Manual, second); err != nil {
-		t.Fatal(err)
+	first := make([]Key, 2000)
+	for i := range first {
+		first[i] = v4(uint32(0x0a000000 + i))
+		if err := d.Hold(first[i], Hard, time.Hour, Manual, second); err != nil {
+			t.Fatal(err)
+		}
 	}
 	var work, change sync.WaitGroup
 	var done atomic.Bool
 	change.Go(func() {
 		for i := 0; !done.Load(); i++ {
-			o.Keys = 16384 << (i % 2)
+			o.Keys = 1 << (17 + i%2)
 			d.Configure(o, second)
 		}
 	})
 	change.Go(func() {
-		for !done.Load() {
-			if d.Level(first, second) != Hard {
+		for i := 0; !done.Load(); i++ {
+			if d.Level(first[i%len(first)], second) != Hard {
 				t.Error("one who is banned is let in")
 				return
 			}
@@ -66,6 +69,20 @@ func TestNobodyIsFreeWhileOptionsChange(t *testing.T) {
 	for _, k := range slices.Concat(held...) {
 		if l := d.Level(k, second); l != Hard {
 			t.Errorf("%s is %v", k, l)
+		}
+	}
+}
+
+// Who has looked up a table before a change, and takes its lock afterwards, is sent to the one that counts.
+func TestTablesOfBeforeAreLeft(t *testing.T) {
+	d := detector(options())
+	before := d.cur.Load()
+	o := options()
+	o.Keys *= 2
+	d.Configure(o, second)
+	for i, s := range append(before.shards, d.cur.Load().shards...) {
+		if s.gone != (i < len(before.shards)) {
+			t.Errorf("shard %d of %d: gone %v", i, len(before.shards), s.gone)
 		}
 	}
 }

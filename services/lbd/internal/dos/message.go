@@ -107,14 +107,13 @@ func (s *Set) Tell(changes []Change, now int64) *Message {
 // Recall returns what others are to know of those who are held, for balancers that may have missed it: the worst that are held on this one's
 // word, as many as a message has room for.
 func (d *Detector) Recall(now int64) (out []Change) {
-	w := worst{n: MaxMessage}
+	w := worst[Offender]{n: MaxMessage, compare: compareOffenders}
 	d.cur.Load().scan(now, func(s *slot, l Level, count uint64) {
 		if l > None && s.origin != Shared {
 			w.add(Offender{s.key, l, s.until[l-1], s.origin, count})
 		}
 	}, func() {})
-	w.cut()
-	for _, o := range w.list {
+	for _, o := range w.all() {
 		out = append(out, Change{Detector: d.name, Key: o.Key, Before: o.Level, Level: o.Level, Until: o.Until, Count: o.Count, By: o.Origin})
 	}
 	return out
