@@ -18,7 +18,7 @@ type dosCounters struct {
 
 func (c *dosCounters) register(r *metric.Registry, s *Service) {
 	c.limited = r.CounterVec("limited_total", "Requests above a limit, by limit and what became of them.", 2*rule.MaxLimits, "limit", "action")
-	c.heard = r.CounterVec("dos_heard_total", "Clients that other lbd told of: taken, unfit (counted otherwise or exempt here), malformed messages.", 3, "what")
+	c.heard = r.CounterVec("dos_heard_total", "Clients that other lbd told of: taken, unfit (counted otherwise or exempt here, or by no detector that shares), malformed messages.", 3, "what")
 	c.lost = r.Counter("dos_changes_lost_total", "Times that changes of clients' levels came faster than they could be told.")
 	c.quiet = r.Counter("dos_events_left_out_total", "Changes of clients' levels without log line and event, as there were many.")
 	g, e := s.guards, s.engine

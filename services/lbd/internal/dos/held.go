@@ -107,7 +107,7 @@ func (d *Detector) Offenders(least Level, n int, now int64) []Offender {
 	w := worst[Offender]{n: n, compare: compareOffenders}
 	d.cur.Load().scan(now, func(s *slot, l Level, count uint64) {
 		if l >= max(least, Suspect) {
-			w.add(Offender{s.key, l, s.until[l-1], s.origin, count})
+			w.add(Offender{s.key, l, s.until[l-1], s.origin.who(), count})
 		}
 	}, func() {})
 	return w.all()

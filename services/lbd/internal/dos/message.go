@@ -105,11 +105,11 @@ func (s *Set) Tell(changes []Change, now int64) *Message {
 }
 
 // Recall returns what others are to know of those who are held, for balancers that may have missed it: the worst that are held on this one's
-// word, as many as a message has room for.
+// word, as many as a message has room for. Whom a Snapshot told of is none of them.
 func (d *Detector) Recall(now int64) (out []Change) {
 	w := worst[Offender]{n: MaxMessage, compare: compareOffenders}
 	d.cur.Load().scan(now, func(s *slot, l Level, count uint64) {
-		if l > None && s.origin != Shared {
+		if l > None && (s.origin == Counted || s.origin == Manual) {
 			w.add(Offender{s.key, l, s.until[l-1], s.origin, count})
 		}
 	}, func() {})

@@ -45,7 +45,7 @@ func (s *Set) Snapshot(now int64, at time.Time) *Snapshot {
 		})
 		kept := Kept{Name: d.name}
 		for _, h := range w.all() {
-			r := Record{Key: h.Key, Origin: h.Origin}
+			r := Record{Key: h.Key, Origin: h.Origin.who()}
 			for i, until := range h.Until {
 				if until > now {
 					r.Ends[i] = at.Add(time.Duration(until - now)).UnixMilli()
@@ -67,7 +67,8 @@ func (h *Standing) level(now int64) Level {
 }
 
 // Restore holds whom a Snapshot tells of, for as long as is left at a time of the calendar, and returns how many. Where the calendar was set back, what was
-// left when it was taken counts. Detectors and keys that are none any more are left out, and nobody is held for longer than MaxShared.
+// left when it was taken counts. Detectors and keys that are none any more are left out, and nobody is held for longer than MaxShared. Other balancers are not
+// told of them before they ask too much again: they have heard, and may have let go of some since.
 func (s *Set) Restore(snap *Snapshot, now int64, at time.Time) (held int) {
 	from := max(at.UnixMilli(), snap.Taken.UnixMilli())
 	for _, k := range snap.Detectors {
@@ -83,7 +84,7 @@ func (d *Detector) restore(list []Record, from, now int64) (held int) {
 	defer d.configure.Unlock()
 	c := d.cur.Load()
 	for _, r := range list {
-		h := Standing{Key: r.Key, Origin: r.Origin}
+		h := Standing{Key: r.Key, Origin: r.Origin | restored}
 		for i, end := range r.Ends {
 			if end > from {
 				h.Until[i] = now + int64(time.Duration(min(end-from, MaxShared.Milliseconds()))*time.Millisecond)

@@ -68,6 +68,32 @@ func TestSnapshot(t *testing.T) {
 	}
 }
 
+// Others are not told of who is restored, which they may have let go, before he goes on.
+func TestRestoredAreNotTold(t *testing.T) {
+	s := sharing("login")
+	d := s.Get(Default)
+	d.ask("192.0.2.1", 7, second)
+	d.ask("192.0.2.2", 7, second)
+	d.Hold(key(t, "192.0.2.3"), Hard, time.Hour, Manual, second)
+	got := again(t, s, second, 0).Get(Default)
+	if c := got.Recall(5 * second); len(c) != 0 {
+		t.Errorf("told %+v", c)
+	}
+	if h := got.held(5 * second); strings.Count(h, "counted") != 2 || strings.Count(h, "manual") != 1 {
+		t.Errorf("held %s", h)
+	}
+	got.ask("192.0.2.2", 4, 6*second)
+	got.ask("192.0.2.3", 4, 6*second)
+	got.Configure(func() Options { o := options(); o.Share, o.Keys = true, 16; return o }(), 6*second) // the mark goes along
+	c := got.Recall(7 * second)
+	if len(c) != 2 || c[0].Key.String() != "192.0.2.3" || c[0].By != Manual || c[1].Key.String() != "192.0.2.2" || c[1].By != Counted {
+		t.Errorf("told %+v", c)
+	}
+	if snap := again(t, s, second, 0).Snapshot(5*second, calendar); snap.Detectors[0].Held[0].Origin != Manual {
+		t.Errorf("%+v", snap)
+	}
+}
+
 // Who is no key here any more, or exempt, is left out, as are detectors that have gone; nobody is held for good.
 func TestRestoreFits(t *testing.T) {
 	snap := &Snapshot{Taken: calendar, Detectors: []Kept{

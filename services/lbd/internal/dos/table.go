@@ -38,6 +38,12 @@ const (
 	Manual                // an operator
 )
 
+// restored marks, in a Table, who was held before a restart: it may have been let go meanwhile, so that nobody else is told, until it asks too much again.
+const restored Origin = 1 << 7
+
+// who is o without marks.
+func (o Origin) who() Origin { return o &^ restored }
+
 // String returns the origin's name.
 func (o Origin) String() string { return [...]string{"counted", "shared", "manual"}[min(o, Manual)] }
 
@@ -147,7 +153,7 @@ func (t *Table) hold(s *slot, l Level, n, threshold uint64, now int64) {
 	}
 	if n > threshold {
 		*until = max(*until, now+int64(t.s.Ban))
-		if s.origin == Shared {
+		if s.origin = s.origin.who(); s.origin == Shared {
 			s.origin = Counted
 		}
 	}
@@ -208,7 +214,7 @@ func (t *Table) Lift(hash uint64, k Key, now int64) (o Outcome) {
 func (t *Table) Withdraw(hash uint64, k Key, now int64) (o Outcome) {
 	if s := t.find(hash, k); s != nil {
 		o.Before = s.level(now)
-		if s.origin == Shared {
+		if s.origin.who() == Shared {
 			s.until, s.over = [holds]int64{}, [holds]uint16{}
 		}
 		t.outcome(s, &o, now)
