@@ -34,7 +34,7 @@ func TestDoS(t *testing.T) {
 	startLocal(t, "lbd-dos/lbd.yaml", "0.0.0.0:80", listen, "192.168.0.100:80", named("application"), "192.168.0.101:80", named("application"),
 		"192.168.0.102:80", named("spare"), "192.168.1.0/24", "127.0.0.8/29", "tarpit: 5s", "tarpit: 100ms", "delay: 2s", "delay: 100ms",
 		// However slow the test is, it is one period.
-		"period: 10s", "period: 1h", "per: 1s", "per: 1h", "per: 1m,", "per: 1h,", "per: 10m", "per: 1h")
+		"period: 10s", "period: 1h", "period: 10m", "period: 1h", "per: 1s", "per: 1h", "per: 1m,", "per: 1h,", "per: 10m", "per: 1h")
 	ask := func(from, method, path string, fields ...string) string {
 		t.Helper()
 		req, err := http.NewRequest(method, "http://"+listen+path, nil)
@@ -88,6 +88,9 @@ func TestDoS(t *testing.T) {
 	}
 	f(14, "200 application", "127.0.0.4", "POST", "/login")
 	f(1, "429 429 Too Many Requests", "127.0.0.4", "POST", "/login")
+	f(29, "429 429 Too Many Requests", "127.0.0.4", "POST", "/login")
+	f(1, "403 Too many passwords were wrong.", "127.0.0.4", "POST", "/login")
+	f(1, "200 application", "127.0.0.4", "GET", "/") // it is not for other pages that it is suspect
 	f(30, "200 application", "127.0.0.5", "GET", "/api/x", "X-Api-Key: k")
 	f(1, "429 429 Too Many Requests", "127.0.0.6", "GET", "/api/x", "X-Api-Key: k")
 	f(1, "200 application", "127.0.0.5", "GET", "/api/x", "X-Api-Key: other")
