@@ -23,11 +23,15 @@ type origin struct {
 	mux  *http.ServeMux
 }
 
-// startOrigin runs an origin with the pages that several tests ask for.
+// startOrigin runs an origin with the pages that several tests ask for. It speaks HTTP/1.1, and HTTP/2 with who begins so.
 func startOrigin(t *testing.T) *origin {
 	t.Helper()
 	o := &origin{mux: http.NewServeMux()}
-	s := httptest.NewServer(o.mux)
+	s := httptest.NewUnstartedServer(o.mux)
+	s.Config.Protocols = new(http.Protocols)
+	s.Config.Protocols.SetHTTP1(true)
+	s.Config.Protocols.SetUnencryptedHTTP2(true)
+	s.Start()
 	t.Cleanup(s.Close)
 	o.addr = s.Listener.Addr().String()
 	o.mux.HandleFunc("/echo", serveEcho)

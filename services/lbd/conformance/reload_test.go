@@ -15,9 +15,8 @@ import (
 	"github.com/everup/everup/shared/labtest"
 )
 
-// crowd asks for /echo at a steady rate by clients that keep their connections, until it is stopped, and keeps what failed.
+// crowd asks for a page at a steady rate until it is stopped, and keeps what failed.
 type crowd struct {
-	addr  string
 	begun time.Time
 	stop  chan struct{}
 	wg    sync.WaitGroup
@@ -28,22 +27,33 @@ type crowd struct {
 	by       map[string]int // answers by content
 }
 
-// startCrowd asks so many times in a second, by so many clients.
+// getter is a client that asks nothing twice.
+type getter interface {
+	// get asks for a page and returns its content. Another status than 200 is an error.
+	get(path string) (string, error)
+	close()
+}
+
+// startCrowd asks so many times in a second, by so many clients that keep their connections.
 func startCrowd(t *testing.T, addr, path string, clients, rate int) *crowd {
-	c := &crowd{addr: addr, begun: time.Now(), stop: make(chan struct{}), by: map[string]int{}}
+	return startCrowdOf(t, path, clients, rate, func(int) getter { return &keeper{addr: addr} })
+}
+
+// startCrowdOf is startCrowd by clients that are made by their numbers.
+func startCrowdOf(t *testing.T, path string, clients, rate int, open func(i int) getter) *crowd {
+	c := &crowd{begun: time.Now(), stop: make(chan struct{}), by: map[string]int{}}
 	every := time.Second * time.Duration(clients) / time.Duration(rate)
-	for range clients {
-		c.wg.Go(func() { c.client(path, every) })
+	for i := range clients {
+		c.wg.Go(func() { c.client(open(i), path, every) })
 	}
 	t.Cleanup(c.end)
 	return c
 }
 
 // client asks at each tick, or as soon as it can where it is late.
-func (c *crowd) client(path string, every time.Duration) {
+func (c *crowd) client(k getter, path string, every time.Duration) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
-	k := &keeper{addr: c.addr}
 	defer k.close()
 	for {
 		select {
@@ -106,14 +116,13 @@ func (c *crowd) judge(t *testing.T) {
 	}
 }
 
-// keeper is a client that keeps its connection, and asks nothing twice.
+// keeper is a client that keeps its connection.
 type keeper struct {
 	addr string
 	conn net.Conn // nil: none
 	in   *bufio.Reader
 }
 
-// get asks for a page and returns its content. Another status than 200 is an error.
 func (k *keeper) get(path string) (string, error) {
 	if k.conn == nil {
 		conn, err := net.Dial("tcp", k.addr)
