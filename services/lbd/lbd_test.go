@@ -32,14 +32,18 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// serveBackend is a backend as a process of its own, which answers with its address.
+// serveBackend is a backend as a process of its own, which speaks HTTP/1.1 and h2c and answers with its address. There is nothing behind
+// the head, which goes out at once: an answer that is cut behind it cannot be had from another.
 func serveBackend(addr string) {
 	ln, err := net.Listen("tcp", addr)
 	if err != nil {
 		panic(err)
 	}
 	os.Stdout.WriteString("ready\n")
-	http.Serve(ln, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, addr) }))
+	s := &http.Server{Protocols: new(http.Protocols), Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("X-Who", addr) })}
+	s.Protocols.SetHTTP1(true)
+	s.Protocols.SetUnencryptedHTTP2(true)
+	s.Serve(ln)
 }
 
 func TestBalancesOverMembers(t *testing.T) {

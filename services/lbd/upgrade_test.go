@@ -83,7 +83,7 @@ func TestUpgradeSecure(t *testing.T) {
 	l, streams := startTraffic(secure, 4), startStreams(p.addr, config)
 	more := func() {
 		t.Helper()
-		talk.more(t, int64(tunnels))
+		talk.more(t, 200)
 		l.more(t, 100)
 		streams.more(t, 200)
 	}
