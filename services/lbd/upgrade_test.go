@@ -84,8 +84,8 @@ func TestUpgradeSecure(t *testing.T) {
 	more := func() {
 		t.Helper()
 		talk.more(t, 200)
-		l.more(t, 100)
-		streams.more(t, 200)
+		l.more(t, 50)
+		streams.more(t, 100)
 	}
 	more()
 	p.reload(webTLS(before), webTLS(after))

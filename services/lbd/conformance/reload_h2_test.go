@@ -146,35 +146,41 @@ func TestReloadUnderHTTP2(t *testing.T) {
 	var downloads []io.Reader
 	var uploads []*upload
 	piece := video()[:100<<10]
-	move := func() {
+	move := func(download int64) {
 		t.Helper()
-		for i := range downloads {
-			if n, err := io.CopyN(io.Discard, downloads[i], 1<<20); err != nil {
+		for i, d := range downloads {
+			if n, err := io.CopyN(io.Discard, d, download); err != nil {
 				t.Fatalf("download %d ended after %d bytes more: %v", i, n, err)
 			}
-			if err := uploads[i].more(piece); err != nil {
+		}
+		for i, u := range uploads {
+			if err := u.more(piece); err != nil {
 				t.Fatalf("upload %d: %v", i, err)
 			}
 		}
-		load.more(t, 200)
+	}
+	for _, m := range conns {
+		res, err := m.ask(t.Context(), "GET", "/endless", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		downloads = append(downloads, res.Body)
 	}
 	for n := range reloads {
 		if n > 0 {
 			p.reload(config(n))
 		}
-		for _, m := range conns { // some more streams at each time: those from before live on
-			res, err := m.ask(t.Context(), "GET", "/endless", nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer res.Body.Close()
-			downloads, uploads = append(downloads, res.Body), append(uploads, startUpload(t.Context(), m))
+		for _, m := range conns { // at each time some more: those from before live on
+			uploads = append(uploads, startUpload(t.Context(), m))
 		}
-		move()
+		move(256 << 10)
+		load.more(t, 200)
 		if got := shown(t, secure); !bytes.Equal(got, certs[n%2].Leaf.Certificate[0]) {
 			t.Errorf("reload %d: another certificate is shown", n)
 		}
 	}
+	move(6 << 20) // more than the client's window and all buffers on the way hold
 	for i, u := range uploads {
 		if err := u.end(); err != nil {
 			t.Errorf("upload %d: %v", i, err)
@@ -206,9 +212,9 @@ func shown(t *testing.T, addr string) []byte {
 func TestReloadUnderH2load(t *testing.T) {
 	t.Parallel()
 	labtest.Needs(t, "h2load")
-	requests := 20000
+	requests := 8000
 	if testing.Short() {
-		requests = 5000
+		requests = 2000
 	}
 	a, b := startOrigin(t).named("a"), startOrigin(t).named("b")
 	certs := labtest.NewCerts(t)
