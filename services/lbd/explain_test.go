@@ -49,7 +49,7 @@ func TestExplain(t *testing.T) {
 	f("", rewriting, 2, "--request", "http://a/", "more")
 	f("", filepath.Join(t.TempDir(), "missing.yaml"), 78, "--request", "http://a/")
 	f("", bad, 78, "--request", "http://a/")
-	if _, out, _ := run(rewriting, "--request", "https://www.example.com/", "--header", "X: "+strings.Repeat("y", 3000)); !strings.Contains(out, "head_too_large") {
+	if _, out, _ := run(rewriting, "--request", "https://www.example.com/", "--header", "X: "+strings.Repeat("y", 3000)); !strings.Contains(out, "head-too-large") {
 		t.Errorf("max_header of the environment is not in force: %s", out)
 	}
 }

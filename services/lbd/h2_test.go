@@ -140,7 +140,7 @@ func TestHTTP2Limits(t *testing.T) {
 	open()
 	until("reset 7 REFUSED_STREAM")
 	has(`http2_streams{side="client"} 3`, `http2_connections{side="client"} 1`, `http2_streams{side="member"} 0`,
-		`http2_resets_total{side="client",direction="sent",reason="too_many_streams"} 1`)
+		`http2_resets_total{side="client",direction="sent",reason="too-many-streams"} 1`)
 	for id := range uint32(3) {
 		h.WriteRSTStream(2*id+1, http2.ErrCodeCancel)
 	}
@@ -148,10 +148,10 @@ func TestHTTP2Limits(t *testing.T) {
 	for range 100 { // of which two in a second, and twenty at once, are let pass
 		h.WriteRSTStream(open(), http2.ErrCodeCancel)
 	}
-	until("goaway ENHANCE_YOUR_CALM rapid_reset")
+	until("goaway ENHANCE_YOUR_CALM rapid-reset")
 	c.Close()
 	has(`http2_streams{side="client"} 0`, `http2_connections{side="client"} 0`, `http2_connections_total{side="client"} 1`,
-		`http2_failures_total{reason="rapid_reset"} 1`, `http2_goaways_total{side="client",direction="sent",reason="rapid_reset"} 1`)
+		`http2_failures_total{reason="rapid-reset"} 1`, `http2_goaways_total{side="client",direction="sent",reason="rapid-reset"} 1`)
 }
 
 // The window of an upload grows when all of it was used within a round trip, if there is room.
@@ -230,7 +230,7 @@ func TestFloodsAreLogged(t *testing.T) {
 	for range 1000 {
 		b.broke(netip.MustParseAddrPort("192.0.2.7:1234"), core.RapidReset)
 	}
-	if lines := strings.Count(log.String(), "\n"); lines < 10 || lines > 20 || !strings.Contains(log.String(), `"client":"192.0.2.7:1234","reason":"rapid_reset"`) {
+	if lines := strings.Count(log.String(), "\n"); lines < 10 || lines > 20 || !strings.Contains(log.String(), `"client":"192.0.2.7:1234","reason":"rapid-reset"`) {
 		t.Errorf("%d lines: %s", lines, &log)
 	}
 }

@@ -39,7 +39,7 @@ func entry(t testing.TB) *Entry {
 
 // bare is what is known of a request of which no byte could be taken.
 func bare() *Entry {
-	return &Entry{Time: time.Unix(0, 0).UTC(), Client: netip.MustParseAddr("192.0.2.1"), Head: new(http1.Head), Status: 400, Reason: "bad_method"}
+	return &Entry{Time: time.Unix(0, 0).UTC(), Client: netip.MustParseAddr("192.0.2.1"), Head: new(http1.Head), Status: 400, Reason: "bad-method"}
 }
 
 func mustTemplate(t testing.TB, text string) *Format {

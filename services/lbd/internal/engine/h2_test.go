@@ -394,7 +394,7 @@ func TestH2Malformed(t *testing.T) {
 	h.expect("head 7 end :status=200…")
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if rec := s.records[0]; rec.Status != 400 || rec.Reason != "bad_host" || rec.Refusal.String() != "bad_host" {
+	if rec := s.records[0]; rec.Status != 400 || rec.Reason != "bad-host" || rec.Refusal.String() != "bad-host" {
 		t.Errorf("%+v", rec)
 	}
 }
@@ -413,7 +413,7 @@ func TestH2Broken(t *testing.T) {
 	for {
 		got := h.frame()
 		if strings.HasPrefix(got, "goaway ") {
-			if !strings.HasSuffix(got, " ENHANCE_YOUR_CALM rapid_reset") {
+			if !strings.HasSuffix(got, " ENHANCE_YOUR_CALM rapid-reset") {
 				t.Error(got)
 			}
 			break
@@ -422,7 +422,7 @@ func TestH2Broken(t *testing.T) {
 			t.Fatal("closed without a word")
 		}
 	}
-	if why := <-r.broken; why != "rapid_reset" {
+	if why := <-r.broken; why != "rapid-reset" {
 		t.Error(why)
 	}
 }

@@ -57,7 +57,7 @@ func TestH2Options(t *testing.T) {
 	for range 10 {
 		h.expect("pong")
 	}
-	h.expect("goaway 5 ENHANCE_YOUR_CALM ping_flood")
+	h.expect("goaway 5 ENHANCE_YOUR_CALM ping-flood")
 	close(wait)
 	if got, window := settings(r.rawH2(t)); got[http2.SettingMaxConcurrentStreams] != 100 || got[http2.SettingInitialWindowSize] != 1<<16 || window != 100<<16 {
 		t.Errorf("after a change: %v, %d", got, window)
@@ -85,18 +85,18 @@ func TestH2MadeToReset(t *testing.T) {
 	}
 	id := h.get("/")
 	h.WriteRawFrame(http2.FrameWindowUpdate, 0, id, make([]byte, 4))
-	h.expect("reset 41 PROTOCOL_ERROR", "goaway 41 ENHANCE_YOUR_CALM rapid_reset", "closed")
+	h.expect("reset 41 PROTOCOL_ERROR", "goaway 41 ENHANCE_YOUR_CALM rapid-reset", "closed")
 	for range 20 {
 		<-gone
 	}
-	if why := <-r.broken; why != "rapid_reset" {
+	if why := <-r.broken; why != "rapid-reset" {
 		t.Error(why)
 	}
 	n := r.H2Counts(core.Server)
 	var causes []string
 	n.Resets[core.Sent].Each(func(cause string, n uint64) { causes = append(causes, fmt.Sprint("reset ", cause, n)) })
 	n.GoAways[core.Sent].Each(func(cause string, n uint64) { causes = append(causes, fmt.Sprint("goaway ", cause, n)) })
-	if want := []string{"reset zero_increment21", "goaway rapid_reset1"}; !slices.Equal(causes, want) || n.Streams != 21 || n.OpenStreams != 0 {
+	if want := []string{"reset zero-increment21", "goaway rapid-reset1"}; !slices.Equal(causes, want) || n.Streams != 21 || n.OpenStreams != 0 {
 		t.Errorf("%v, %+v", causes, n)
 	}
 }

@@ -139,11 +139,11 @@ func TestRefused(t *testing.T) {
 			t.Errorf("%+v: %+v %v", q, a, err)
 		}
 	}
-	f(Question{Request: "GET http://a b/"}, "refuse bad_host", 400)
-	f(Question{Request: "GET http://a/ b"}, "refuse bad_version", 400)
-	f(Question{Request: "GET http://a@b/"}, "refuse bad_host", 400)
-	f(Question{Request: "GET http://a/", Headers: []string{"Host: b", "host: c"}}, "refuse two_hosts", 400)
-	f(Question{Request: "GET http://a/", Headers: []string{"X : b"}}, "refuse space_in_name", 400)
+	f(Question{Request: "GET http://a b/"}, "refuse bad-host", 400)
+	f(Question{Request: "GET http://a/ b"}, "refuse bad-version", 400)
+	f(Question{Request: "GET http://a@b/"}, "refuse bad-host", 400)
+	f(Question{Request: "GET http://a/", Headers: []string{"Host: b", "host: c"}}, "refuse two-hosts", 400)
+	f(Question{Request: "GET http://a/", Headers: []string{"X : b"}}, "refuse space-in-name", 400)
 	f(Question{Request: "GET http://a/%zz"}, "refuse 400 bad-escape", 400)
 }
 

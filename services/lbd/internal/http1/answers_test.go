@@ -87,12 +87,12 @@ func TestChunkBounds(t *testing.T) {
 	ext := func(n int) string { return "1;" + strings.Repeat("x", n) + "\r\na\r\n" }
 	f(ext(200)+"0\r\n\r\n", "a")
 	f(ext(256)+"0\r\n\r\n", "a")
-	f(ext(257)+"0\r\n\r\n", "!chunk_line_too_long")
+	f(ext(257)+"0\r\n\r\n", "!chunk-line-too-long")
 	f(strings.Repeat(ext(200), 40)+"0\r\n\r\n", strings.Repeat("a", 40))
-	f(strings.Repeat(ext(200), 50)+"0\r\n\r\n", "!bad_chunk_extension")
+	f(strings.Repeat(ext(200), 50)+"0\r\n\r\n", "!bad-chunk-extension")
 	f("0\r\n"+strings.Repeat("A: 1\r\n", 32)+"\r\n", strings.TrimPrefix(strings.Repeat(" +A=1", 32), " "))
-	f("0\r\n"+strings.Repeat("A: 1\r\n", 33)+"\r\n", "!trailer_too_large")
-	f("0\r\nA: "+strings.Repeat("x", maxTrailer)+"\r\n\r\n", "!trailer_too_large")
+	f("0\r\n"+strings.Repeat("A: 1\r\n", 33)+"\r\n", "!trailer-too-large")
+	f("0\r\nA: "+strings.Repeat("x", maxTrailer)+"\r\n\r\n", "!trailer-too-large")
 	f("7fffffffffffffff\r\na", "incomplete")
 }
 
@@ -165,7 +165,7 @@ func TestRefusalNames(t *testing.T) {
 		}
 		seen[r.String()] = true
 	}
-	if got := refusals.String(); got != "refusal_"+strconv.Itoa(int(refusals)) || refusals.Status() != 400 {
+	if got := refusals.String(); got != "refusal-"+strconv.Itoa(int(refusals)) || refusals.Status() != 400 {
 		t.Error(got)
 	}
 }

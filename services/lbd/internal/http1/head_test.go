@@ -31,11 +31,11 @@ func TestLimits(t *testing.T) {
 	}
 	const raw = "GET /x HTTP/1.1\r\nHost: a\r\nX: 1\r\n\r\n"
 	f(raw, Limits{Head: len(raw), Line: 15, Fields: 2}, "none")
-	f(raw, Limits{Head: len(raw) - 1, Line: 15, Fields: 2}, "head_too_large")
-	f(raw, Limits{Head: len(raw), Line: 14, Fields: 2}, "line_too_long")
-	f(raw, Limits{Head: len(raw), Line: 15, Fields: 1}, "too_many_fields")
-	f("GET /"+strings.Repeat("x", 100), Limits{Head: 1000, Line: 50, Fields: 1}, "line_too_long")
-	f("GET / HTTP/1.1\r\nX: "+strings.Repeat("x", 100), Limits{Head: 100, Line: 50, Fields: 1}, "head_too_large")
+	f(raw, Limits{Head: len(raw) - 1, Line: 15, Fields: 2}, "head-too-large")
+	f(raw, Limits{Head: len(raw), Line: 14, Fields: 2}, "line-too-long")
+	f(raw, Limits{Head: len(raw), Line: 15, Fields: 1}, "too-many-fields")
+	f("GET /"+strings.Repeat("x", 100), Limits{Head: 1000, Line: 50, Fields: 1}, "line-too-long")
+	f("GET / HTTP/1.1\r\nX: "+strings.Repeat("x", 100), Limits{Head: 100, Line: 50, Fields: 1}, "head-too-large")
 }
 
 func TestTargets(t *testing.T) {

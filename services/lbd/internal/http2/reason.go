@@ -42,10 +42,10 @@ const (
 )
 
 var reasonNames = [Reasons]string{
-	"", "bad_preface", "bad_frame", "bad_frame_size", "bad_padding", "bad_setting", "bad_block", "bad_head", "bad_stream_id",
-	"closed_stream", "self_dependency", "window_overflow", "window_exceeded", "zero_increment", "length_mismatch", "bad_trailers",
-	"too_many_streams", "handler_reset", "peer_reset", "peer_gone", "rapid_reset", "stream_flood", "block_flood", "settings_flood",
-	"ping_flood", "update_flood", "idle_flood", "empty_flood", "control_flood",
+	"", "bad-preface", "bad-frame", "bad-frame-size", "bad-padding", "bad-setting", "bad-block", "bad-head", "bad-stream-id",
+	"closed-stream", "self-dependency", "window-overflow", "window-exceeded", "zero-increment", "length-mismatch", "bad-trailers",
+	"too-many-streams", "handler-reset", "peer-reset", "peer-gone", "rapid-reset", "stream-flood", "block-flood", "settings-flood",
+	"ping-flood", "update-flood", "idle-flood", "empty-flood", "control-flood",
 }
 
 // String returns the name as logs and metrics have it.
@@ -53,7 +53,7 @@ func (r Reason) String() string {
 	if int(r) < Reasons {
 		return reasonNames[r]
 	}
-	return "reason_" + strconv.Itoa(int(r))
+	return "reason-" + strconv.Itoa(int(r))
 }
 
 // Flood reports whether the reason is an abuse rather than a mistake.

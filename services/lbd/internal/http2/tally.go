@@ -40,7 +40,7 @@ func (n *CauseCounts) Add(c *Causes) {
 	}
 }
 
-// Each calls f for each cause that was counted: Reason's names, and those of error codes in lower case, of all unknown ones "other".
+// Each calls f for each cause that was counted: Reason's names, and those of error codes, as no-error, of all unknown ones "other".
 func (n *CauseCounts) Each(f func(cause string, n uint64)) {
 	for i, n := range n {
 		if n > 0 {
@@ -57,7 +57,7 @@ func causeName(i int) string {
 	case i < Reasons:
 		return Reason(i).String()
 	case i < Reasons+knownCodes:
-		return strings.ToLower(codeNames[i-Reasons])
+		return strings.ReplaceAll(strings.ToLower(codeNames[i-Reasons]), "_", "-")
 	}
 	return "other"
 }

@@ -41,8 +41,8 @@ func TestTally(t *testing.T) {
 	tell("goaway received", &tally.GoAways[Received])
 	slices.Sort(got)
 	want := []string{
-		"goaway received no_error 1", "goaway sent bad_frame_size 1", "goaway sent no_error 1",
-		"reset received cancel 1", "reset received other 1", "reset sent internal_error 1", "reset sent zero_increment 1",
+		"goaway received no-error 1", "goaway sent bad-frame-size 1", "goaway sent no-error 1",
+		"reset received cancel 1", "reset received other 1", "reset sent internal-error 1", "reset sent zero-increment 1",
 	}
 	if d := cmp.Diff(want, got); d != "" || tally.Opened.Load() != 4 || tally.Released.Load() != 4 {
 		t.Errorf("%d opened, %d released, -want +got\n%s", tally.Opened.Load(), tally.Released.Load(), d)
