@@ -6,6 +6,7 @@ import (
 	"testing"
 )
 
+// Several detectors, each with its own conditions and keys.
 func TestSeveralDetectors(t *testing.T) {
 	routes := `
 routes:

@@ -14,6 +14,7 @@ import (
 	"github.com/everup/everup/shared/labtest"
 )
 
+// TestDoSInAFleet runs two programs of a fleet: who is suspect to one is so to the other, as far as that one does not exempt it.
 func TestDoSInAFleet(t *testing.T) {
 	program := labtest.BuildBinary(t, "github.com/everup/everup/services/lbd/cmd/lbd")
 	gossip := labtest.FreeAddr(t)
@@ -81,6 +82,7 @@ func TestDoSInAFleet(t *testing.T) {
 	f(a, "127.0.0.2", 3, "200")
 }
 
+// node is an lbd in a process of its own.
 type node struct{ name, socket, url string }
 
 func startNode(t *testing.T, program, name, gossip, join, exempt string) *node {
@@ -121,6 +123,7 @@ routes:
 	return p
 }
 
+// runDaemon runs a program until the test ends.
 func runDaemon(t *testing.T, program string, args ...string) {
 	t.Helper()
 	var out bytes.Buffer

@@ -18,7 +18,6 @@ import (
 )
 
 // clientAt returns a client that comes from an address of loopback.
-
 func clientAt(t testing.TB, addr string) *http.Client {
 	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(addr)}}
 	tr := &http.Transport{DialContext: d.DialContext, DisableKeepAlives: true} // nothing is tried again behind our back
@@ -27,7 +26,6 @@ func clientAt(t testing.TB, addr string) *http.Client {
 }
 
 // typed answers with image/png for paths that end so, else with text/html.
-
 func typed(t testing.TB) string {
 	return serve(t, func(w http.ResponseWriter, r *http.Request) {
 		switch {
@@ -42,7 +40,6 @@ func typed(t testing.TB) string {
 }
 
 // answers asks for a URL so many times and returns the answers' statuses, one of several that are equal; 0: there was none.
-
 func answers(t testing.TB, c *http.Client, url string, times int, fields ...string) string {
 	t.Helper()
 	var out []string
@@ -111,7 +108,6 @@ func TestDoSLevels(t *testing.T) {
 }
 
 // Many images at once, whose answers have not come yet, make nobody suspect for good.
-
 func TestDoSImagesAtOnce(t *testing.T) {
 	const n = 20
 	var all sync.WaitGroup
@@ -155,7 +151,6 @@ func TestDoSByHeader(t *testing.T) {
 }
 
 // dosCommand runs a command of the program, in this process.
-
 func dosCommand(t *testing.T, socket string, args ...string) (code int, out string) {
 	var stdout, stderr strings.Builder
 	code = cli.Execute(t.Context(), daemon.Command(Spec()), append(args, "--socket", socket), &stdout, &stderr)
@@ -191,10 +186,7 @@ func TestDoSCommands(t *testing.T) {
 	f("no section dos", 1, "ban", "127.0.0.2")
 }
 
-// Several detectors, each with its own conditions and keys.
-
 // TestDoSEvents: one event for a level that rises, and not more of one client than a few a minute.
-
 func TestDoSEvents(t *testing.T) {
 	b := start(t, dosYAML(t, "threshold: 1, hard_threshold: 2, period: 1h", ""))
 	events := make(chan bus.Event, 100)
@@ -225,9 +217,3 @@ func TestDoSEvents(t *testing.T) {
 	answers(t, clientAt(t, "127.0.0.3"), b.url("/"), 2)
 	next("client/127.0.0.3", "suspect")
 }
-
-// TestDoSInAFleet runs two programs of a fleet: who is suspect to one is so to the other, as far as that one does not exempt it.
-
-// node is an lbd in a process of its own.
-
-// runDaemon runs a program until the test ends.
