@@ -1,6 +1,7 @@
 package lbd
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -85,4 +86,19 @@ pools: {web: {members: [{addr: '` + typed(t) + `'}]}}
 	f("127.0.2.2", "/", 1, "402", "X-Api-Key: a")
 	f("127.0.0.2", "/login", 1, "403")
 	f2("which detector is meant: keys, login?", 2, "ban", "127.0.9.1")
+}
+
+// Who makes up a key for each request is found by his address.
+func TestMadeUpKeys(t *testing.T) {
+	b := start(t, dosYAML(t, "threshold: 2, period: 1h, header: X-Api-Key, name: keys}, {threshold: 5, period: 1h", ""))
+	c := clientAt(t, "127.0.0.2")
+	for i := range 6 {
+		want := "200"
+		if i == 5 {
+			want = "429"
+		}
+		if got := answers(t, c, b.url("/"), 1, fmt.Sprintf("X-Api-Key: %d", i)); got != want {
+			t.Errorf("request %d: %s, want %s", i, got, want)
+		}
+	}
 }

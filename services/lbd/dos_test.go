@@ -66,7 +66,7 @@ func answers(t testing.TB, c *http.Client, url string, times int, fields ...stri
 }
 
 func dosYAML(t testing.TB, dos, rest string) string {
-	return "dos: {" + dos + "}\ntrusted: [127.0.0.9]\n" + rest + `
+	return "dos: [{" + dos + "}]\ntrusted: [127.0.0.9]\n" + rest + `
 routes:
 - {dos: hard, drop: true}
 - {dos: suspect, answer: {status: 429}}
