@@ -134,7 +134,7 @@ func checkCase(t *testing.T, r *rig, rec *recorder, want, sent, about string) {
 }
 
 func refusalOf(name string) http1.Refusal {
-	for r := http1.BareCR; r.String()[:min(8, len(r.String()))] != "refusal_"; r++ {
+	for r := http1.BareCR; r.String()[:min(8, len(r.String()))] != "refusal-"; r++ {
 		if r.String() == name {
 			return r
 		}
