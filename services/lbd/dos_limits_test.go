@@ -5,6 +5,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -82,7 +84,8 @@ func linesWith(text, part string) string {
 
 func TestTarpit(t *testing.T) {
 	const pause = 300 * time.Millisecond
-	routes := `
+	log := filepath.Join(t.TempDir(), "log")
+	routes := "\naccess_log: {file: " + log + `, format: template, template: "$path $status $delay"}
 routes:
 - {path: /slow, tarpit: 300ms, deny: true}
 - {path: /much, limit: {requests: 1, per: 1h, action: tarpit, delay: 300ms}, answer: {status: 200}}
@@ -103,6 +106,12 @@ routes:
 	f("/much", "200", pause, patience)
 	b.reload("tarpits: 0\n" + strings.ReplaceAll(routes, "300ms", "1m"))
 	f("/slow", "403", 0, patience) // nobody waits
+	got, want := lines(t, log, 4), []string{`/slow 403 (0\.[3-9]|[1-9])`, `/much 200 0\.000000`, `/much 200 (0\.[3-9]|[1-9])`, `/slow 403 0\.000000`}
+	for i := range want {
+		if !regexp.MustCompile("^" + want[i]).MatchString(got[i]) {
+			t.Errorf("%s, want %s", got[i], want[i])
+		}
+	}
 	text := metrics(t, b)
 	for _, want := range []string{"everup_lbd_tarpit_total 2\n", "everup_lbd_tarpit_full_total 1\n", "everup_lbd_tarpit_waiting 0\n"} {
 		if !strings.Contains(text, want) {

@@ -192,7 +192,7 @@ func (c *scratch) describe(rec *engine.Record) {
 		Host: r.Host(), ID: c.id, Trace: c.trace, Status: rec.Status, GRPC: rec.GRPC, Sent: rec.Sent, Received: rec.Received, Route: c.way.name, Pool: rec.Pool, Member: rec.Member,
 		Retries: rec.Retries, Reason: string(rec.Reason), Broken: rec.Reason == engine.Truncated || rec.Reason == engine.Stopped,
 		Timing: accesslog.Timing{
-			Handshake: rec.Handshake, Read: rec.Read, Gather: rec.Gather, Queue: rec.Queue, Connect: rec.Connect, First: rec.Head, Duration: rec.Duration,
+			Handshake: rec.Handshake, Read: rec.Read, Delay: rec.Delay, Gather: rec.Gather, Queue: rec.Queue, Connect: rec.Connect, First: rec.Head, Duration: rec.Duration,
 		},
 	}
 	if rec.Head > 0 {

@@ -39,7 +39,7 @@ func TestAccessLogChangesWithAReload(t *testing.T) {
 	c := client(t)
 	get(t, c, b.url("/1"))
 	want := `^127\.0\.0\.1 - - \[\d\d/\w{3}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}\] "GET /1 HTTP/1\.1" 200 1 "-" "Go-http-client/1\.1" host="127\.0\.0\.1:\d+" pool=web member=` +
-		regexp.QuoteMeta(a.addr) + ` retries=0 received=0 head=0\.\d{6} duration=0\.\d{6} reason=- route="routes\[0\]" id=\S+ handshake=0.000000 read=0\.\d{6} gather=0\.\d{6} queue=0.000000 connect=0\.\d{6} send=0\.\d{6}` + "\n$"
+		regexp.QuoteMeta(a.addr) + ` retries=0 received=0 head=0\.\d{6} duration=0\.\d{6} reason=- route="routes\[0\]" id=\S+ handshake=0.000000 read=0\.\d{6} gather=0\.\d{6} queue=0.000000 connect=0\.\d{6} send=0\.\d{6} delay=0.000000` + "\n$"
 	if got := lines(t, first, 1)[0]; !regexp.MustCompile(want).MatchString(got) {
 		t.Errorf("%q, want %s", got, want)
 	}

@@ -63,6 +63,8 @@ func (e *Entry) seconds(v variable) time.Duration {
 		return e.Handshake
 	case varRead:
 		return e.Read
+	case varDelay:
+		return e.Delay
 	case varGather:
 		return e.Gather
 	case varQueue:

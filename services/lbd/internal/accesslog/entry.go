@@ -40,6 +40,7 @@ type Entry struct {
 type Timing struct {
 	Handshake time.Duration // from the connection's beginning until TLS was agreed on; of its first request only
 	Read      time.Duration // from the first byte of the head to the last
+	Delay     time.Duration // being held back, as a limit or a tarpit says
 	Gather    time.Duration // reading of the content what is wanted before a member is asked
 	Queue     time.Duration // waiting for a place at a member
 	Connect   time.Duration // connecting to the last member tried; 0 where a connection was there

@@ -10,7 +10,7 @@ import (
 // combined is the combined format of web servers, then what a load balancer knows besides.
 const combined = `$client - - [$time_clf] "$method $target $proto" $status $sent "$referer" "$user_agent"` +
 	` host="$host" pool=$pool member=$member retries=$retries received=$received head=$head duration=$duration reason=$reason` +
-	` route="$route" id=$id handshake=$handshake read=$read gather=$gather queue=$queue connect=$connect send=$send`
+	` route="$route" id=$id handshake=$handshake read=$read gather=$gather queue=$queue connect=$connect send=$send delay=$delay`
 
 // Bounds of a format.
 const (

@@ -33,7 +33,7 @@ func entry(t testing.TB) *Entry {
 		Head: h, Bytes: b, Proto: "HTTP/1.1", Host: []byte("www.example.com:81"), ID: []byte("018f"), Trace: []byte("4bf92f"),
 		Status: 200, GRPC: grpc.OK, Sent: 12, Received: 3, Route: `sho"p`, Pool: "web", Member: "10.0.0.1:80", Retries: 1, Secure: true,
 		TLS:    &tls.ConnectionState{Version: tls.VersionTLS13, CipherSuite: tls.TLS_AES_128_GCM_SHA256, ServerName: "www.example.com"},
-		Timing: Timing{Handshake: time.Millisecond, Read: 2 * time.Microsecond, Connect: 999 * time.Nanosecond, First: 1500 * time.Microsecond, Duration: 62 * time.Second},
+		Timing: Timing{Handshake: time.Millisecond, Read: 2 * time.Microsecond, Delay: 3 * time.Second, Connect: 999 * time.Nanosecond, First: 1500 * time.Microsecond, Duration: 62 * time.Second},
 	}
 }
 
@@ -76,7 +76,7 @@ func TestFormats(t *testing.T) {
 		"$time $node $client $peer $id $trace $method $scheme $host $target $path $query $proto",
 		"$tls $tls_cipher $tls_name",
 		"$grpc_status [$grpc_status] ${status}",
-		"$status $sent $received $retries $sample [$handshake] $read $gather $queue $connect $head $send ${duration}s",
+		"$status $sent $received $retries $sample [$handshake] $read $delay $gather $queue $connect $head $send ${duration}s",
 		`$route $pool $member $reason`,
 		"host:$host\tua:$(header.user-agent)\tteam:$(header.X-Team)", // LTSV: only the tab ends a value
 		"$(header.X-Team) [$(header.X-Team)] $(header.X-Team)=$(header.Referer),$query;${query}",

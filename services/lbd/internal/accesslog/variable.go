@@ -53,6 +53,7 @@ const (
 	// Seconds.
 	varHandshake
 	varRead
+	varDelay
 	varGather
 	varQueue
 	varConnect
@@ -72,7 +73,7 @@ func variables() []named {
 		{"time", varTime}, {"time_clf", varTimeCLF}, {"node", varNode}, {"client", varClient}, {"peer", varPeer}, {"id", varID}, {"trace", varTrace},
 		{"method", varMethod}, {"scheme", varScheme}, {"host", varHost}, {"target", varTarget}, {"path", varPath}, {"query", varQuery},
 		{"proto", varProto}, {"tls", varTLS}, {"tls_cipher", varCipher}, {"tls_name", varServerName}, {"referer", varReferer}, {"user_agent", varUserAgent}, {"status", varStatus}, {"grpc_status", varGRPC}, {"sent", varSent}, {"received", varReceived}, {"route", varRoute}, {"pool", varPool},
-		{"member", varMember}, {"retries", varRetries}, {"reason", varReason}, {"handshake", varHandshake}, {"read", varRead},
+		{"member", varMember}, {"retries", varRetries}, {"reason", varReason}, {"handshake", varHandshake}, {"read", varRead}, {"delay", varDelay},
 		{"gather", varGather}, {"queue", varQueue}, {"connect", varConnect}, {"head", varFirst}, {"send", varSend},
 		{"duration", varDuration}, {"sample", varSample},
 	}
