@@ -31,7 +31,7 @@ func startFront(t *testing.T, o *origin) *front {
 	write(t, filepath.Join(root, "video"), string(video()))
 	startProgram(t, f.plain, fmt.Sprintf(`listen:
   - %q
-  - {addr: %q, tls: web}
+  - {addr: %q, tls: web, http2: false}
   - {addr: %q, proxy_protocol: {mode: require, from: [127.0.0.0/8]}}
 tls: {web: {certificates: [%s, %s]}}
 routes:
