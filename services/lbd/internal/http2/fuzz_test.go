@@ -178,8 +178,8 @@ func seed(f *testing.F, c Role) {
 	get := "HEADERS 1 END_STREAM :method=GET :scheme=http :path=/ :authority=a"
 	post := "HEADERS 3 :method=POST :scheme=http :path=/ :authority=a cookie=a cookie=b"
 	f.Add(conversation("PREFACE", "SETTINGS 0 4=100", get, post, "DATA 3 text=hello", "WINDOW_UPDATE 0 u32=10", "HEADERS 3 END_STREAM x=y"), []byte{0, 1, 1, 200, 1, 2, 3}, uint16(5))
-	f.Add(conversation("PREFACE", "SETTINGS 0", post, "DATA 3 zeros=16000", "DATA 3 zeros=16000", "DATA 3 zeros=16000", "DATA 3 zeros=16000", "PING 0 ACK hex=6576657275700002",
-		"DATA 3 zeros=16000", "RST_STREAM 3 u32=8"), []byte{2, 2, 2, 2}, uint16(16009))
+	f.Add(conversation("PREFACE", "SETTINGS 0", post, "DATA 3 zeros=500", "DATA 3 zeros=300", "DATA 3 zeros=100", "PING 0 ACK hex=6576657275700002", "DATA 3 zeros=200",
+		"RST_STREAM 3 u32=8"), []byte{7, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2}, uint16(5000))
 	f.Add(conversation("PREFACE", "SETTINGS 0", post, "DATA 3 pad=7 zeros=16000", "PING 0 zeros=8", "RST_STREAM 3 u32=8", "GOAWAY 0 u32=1 u32=0"), []byte{2, 1, 4, 6}, uint16(100))
 	f.Add(conversation("PREFACE", "SETTINGS 0", "HEADERS 1 MORE :status=200 content-length=3", "CONTINUATION 1 x=y", "CONTINUATION 1 END_HEADERS", "DATA 1 END_STREAM text=abc",
 		"HEADERS 3 :status=103", "HEADERS 3 :status=200", "PRIORITY 5 dep=1"), []byte{7, 7, 7}, uint16(1))
@@ -190,13 +190,14 @@ func FuzzServer(f *testing.F) {
 	seed(f, Server)
 	f.Fuzz(func(t *testing.T, in, choices []byte, cut uint16) {
 		o := DefaultOptions()
-		o.MaxStreams, o.ConnWindow, o.MaxWindow = 5, 80000, 100000
+		o.MaxStreams, o.ConnWindow = 5, 80000
+		o.StreamWindow, o.MaxWindow = 1000, 10000 // so small that short inputs make them grow
 		var c Conn
 		g := new(Growth)
-		g.SetLimit(50000)
+		g.SetLimit(5000)
 		c.Begin(Server, &o, &Pool{Growth: g})
 		exercise(t, &c, &o, in, choices, int(cut))
-		if n := g.Used(); n != int64(c.grown) || n < 0 || n > 50000 {
+		if n := g.Used(); n != int64(c.grown) || n < 0 || n > 5000 {
 			t.Errorf("windows are larger by %d, the connection's by %d", n, c.grown)
 		}
 	})
