@@ -244,6 +244,19 @@ func (h *rawH2) step() string {
 	return ""
 }
 
+// await reads frames up to one that begins so; before it only content may come.
+func (h *rawH2) await(want string) {
+	h.t.Helper()
+	for {
+		switch got := h.frame(); {
+		case strings.HasPrefix(got, want):
+			return
+		case !strings.HasPrefix(got, "data "):
+			h.t.Fatalf("%s, want %s", got, want)
+		}
+	}
+}
+
 // expect reads frames and compares them.
 func (h *rawH2) expect(want ...string) {
 	h.t.Helper()

@@ -50,6 +50,9 @@ func (x *exchange) answerOwn(status int, why Reason) {
 		x.takeFile(a)
 	}
 	x.rec.Status, x.rec.Reason = a.status, a.why
+	if x.c.framed() {
+		x.toClient = x.toClient[:0] // a block that was not taken stands for itself
+	}
 	o := headOut{b: x.toClient, framed: x.c.framed()}
 	if x.tellsGRPC(a.status) {
 		x.grpcHead(&o, a)
