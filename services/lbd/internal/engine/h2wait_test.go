@@ -1,14 +1,21 @@
 package engine
 
 import (
+	"context"
 	"fmt"
+	"math/rand/v2"
+	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"golang.org/x/net/http2"
 
+	"github.com/everup/everup/services/lbd/internal/pool"
+	"github.com/everup/everup/shared/conf"
 	"github.com/everup/everup/shared/labtest"
+	"github.com/everup/everup/shared/probe"
 )
 
 // TestH2Queue has a stream wait for a seat, with content that comes meanwhile, and go on.
@@ -122,4 +129,69 @@ func TestH2LeavesTheTarpit(t *testing.T) {
 	if !strings.HasPrefix(got, fmt.Sprintf("head %d :status=403", id)) {
 		t.Error(got)
 	}
+}
+
+// realPool returns a pool with a member and room for some requests at once; more wait.
+func realPool(t *testing.T, member netip.AddrPort, room int) *pool.Pool {
+	t.Helper()
+	var check probe.Config
+	conf.SetDefaults(&check)
+	check.Start = probe.Up
+	runner := probe.NewRunner(probe.RunnerOptions{New: func(probe.Config) (probe.Checker, error) { return well{}, nil }})
+	p := pool.New("web", pool.Env{Runner: runner, Backends: pool.NewBackends(), Event: func(*pool.Pool, pool.Event) {}})
+	t.Cleanup(func() { p.Close(); runner.Close() })
+	s := &pool.Settings{Rules: pool.Rules{MaxRequests: room, Queue: 100}, Check: check}
+	if err := p.Configure(s, well{}, []pool.Spec{{ID: pool.ID(member.String()), Weight: 1}}); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+type well struct{}
+
+func (well) Check(context.Context, probe.Target) probe.Result { return probe.Result{OK: true} }
+
+// TestH2LeavesThePool has streams of some connections come, wait, be seated, be reset in every state, and end with their connections. In the end
+// nobody has a seat, nobody waits, and a request is served.
+func TestH2LeavesThePool(t *testing.T) { backAll(t, testH2LeavesThePool) }
+
+func testH2LeavesThePool(t *testing.T, m mix) {
+	member := m.backend(t, told)
+	p := realPool(t, member, 2)
+	s := &site{plan: func(_ *Request, plan *Plan) { plan.Pool, plan.Wait = p, time.Hour }}
+	r := m.start(t, s)
+	var wg sync.WaitGroup
+	for seed := range 6 {
+		wg.Go(func() {
+			rnd := rand.New(rand.NewPCG(1, uint64(seed)))
+			h := r.rawH2(t)
+			for range 60 {
+				id := h.post("/")
+				h.WriteData(id, rnd.IntN(4) > 0, make([]byte, rnd.IntN(100)))
+				if rnd.IntN(2) == 0 {
+					h.WritePing(false, [8]byte{}) // a turn of the loop or so lies between
+					for got := h.frame(); got != "pong"; got = h.frame() {
+						if got == "closed" || strings.HasPrefix(got, "goaway") {
+							t.Error(got)
+							return
+						}
+					}
+				}
+				if rnd.IntN(3) > 0 {
+					h.WriteRSTStream(id, http2.ErrCodeCancel)
+				}
+			}
+			h.c.Close()
+		})
+	}
+	wg.Wait()
+	labtest.Eventually(t, soon, "all seats and places are given back", func() error {
+		if st := p.Status(time.Now()); st.Active != 0 || st.Queued != 0 {
+			return fmt.Errorf("%d are seated, %d wait", st.Active, st.Queued)
+		}
+		return nil
+	})
+	h := r.rawH2(t)
+	id := h.get("/")
+	h.expect(fmt.Sprintf("head %d :status=200…", id))
 }
