@@ -208,6 +208,37 @@ func TestH2GoneAgain(t *testing.T) {
 	})
 }
 
+// TestH2GoneBeforeAnswers: likewise where nothing was answered before. A member that serves one request by each connection serves all, without a
+// further try.
+func TestH2GoneBeforeAnswers(t *testing.T) {
+	const all = 3
+	ended := make([]int, all) // by connection
+	member := scriptedH2(t, func(m *h2Script, what string, id uint32) {
+		if what != "end" || m.n >= all {
+			return
+		}
+		if ended[m.n]++; ended[m.n] == all-m.n {
+			m.WriteGoAway(1, http2.ErrCodeNo, nil)
+			m.answer(1, 200, true)
+		}
+	})
+	s := &site{members: []netip.AddrPort{member}, done: make(chan struct{}, 10)}
+	s.plan = func(_ *Request, p *Plan) { p.Retries = 0 }
+	r := mix{front: true, back: true}.start(t, s)
+	h := r.rawH2(t)
+	for range all {
+		h.request(true, ":method", "POST", ":scheme", "http", ":path", "/", ":authority", "a")
+	}
+	for range all {
+		if got := h.frame(); !strings.HasSuffix(got, " end :status=200") {
+			t.Fatal(got)
+		}
+	}
+	if n := r.Counts().Connected; n != all {
+		t.Errorf("%d connections", n)
+	}
+}
+
 // TestH2GoneAtOnce: a member that ends each connection before it has looked at anything is not asked for ever.
 func TestH2GoneAtOnce(t *testing.T) {
 	member := scriptedH2(t, func(m *h2Script, what string, id uint32) {

@@ -176,9 +176,9 @@ func (u *h2up) event(ev http2.Event) {
 			c.close()
 			return
 		case ev.End: // all of the answer had come: the rest of the request is not wanted
-		case ev.Reason == http2.PeerGone:
+		case ev.Reason == http2.PeerGone && u.core.Looked():
 			c.broken = errGone
-		case ev.Code == http2.RefusedStream && ev.Reason == http2.PeerReset:
+		case ev.Reason == http2.PeerGone, ev.Code == http2.RefusedStream && ev.Reason == http2.PeerReset:
 			c.broken = errRefused
 		case ev.Reason != http2.PeerReset:
 			c.broken = errMalformed

@@ -113,9 +113,9 @@ func (x *exchange) memberEnded(err error) {
 		x.abort(ClosedEarly)
 	case x.heard:
 		x.failed(failure{502, BadAnswer, false, pool.Garbage})
-	case err == errElsewhere, err == errGone && x.m.reused() && again:
+	case err == errElsewhere, err == errGone && again:
 		x.dropMember()
-		x.ask(false) // on another connection
+		x.ask(false) // on another connection: this one has served others, so that each is a step ahead
 	case x.m.reused() && again && !unprocessed:
 		// It may have been closed for having been idle: that says nothing of the member.
 		x.dropMember()

@@ -29,6 +29,9 @@ func (c *Conn) CanOpen(n int) bool {
 	return c.role == Client && !c.failed && !c.gone && c.active+n < int(min(c.peerStreams, 1<<20)) && c.highest+2*uint32(n) < maxStreamID-1
 }
 
+// Looked reports whether the peer, if it has sent GOAWAY, has looked at a request of this connection at all.
+func (c *Conn) Looked() bool { return c.goneAt > 0 }
+
 func (c *Conn) newStream(id uint32) *Stream {
 	s := c.pool.get()
 	s.id, s.send, s.declared = id, c.peerWindow, -1
