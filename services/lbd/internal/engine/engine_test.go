@@ -10,13 +10,12 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
-	"time"
 )
 
 func client1(t testing.TB) *http.Client {
 	tr := &http.Transport{}
 	t.Cleanup(tr.CloseIdleConnections)
-	return &http.Client{Transport: tr, Timeout: 10 * time.Second}
+	return &http.Client{Transport: tr, Timeout: 2 * patience}
 }
 
 func TestForward(t *testing.T) { overAll(t, testForward) }

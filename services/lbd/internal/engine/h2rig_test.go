@@ -56,7 +56,7 @@ func (r *rig) h2(t testing.TB) (*http.Client, string) {
 		}
 	}
 	t.Cleanup(tr.CloseIdleConnections)
-	return &http.Client{Transport: tr, Timeout: 10 * time.Second}, url
+	return &http.Client{Transport: tr, Timeout: 2 * patience}, url
 }
 
 // rawH2 is a connection whose frames the test writes and reads itself.

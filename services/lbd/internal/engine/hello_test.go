@@ -29,7 +29,7 @@ func peerSite() *site {
 		if r.TLS != nil {
 			name = r.TLS.ServerName
 		}
-		*p = Plan{Status: 200, Type: "text/plain", Body: fmt.Sprint(r.Peer, " ", name), Read: time.Second, Write: time.Second}
+		*p = Plan{Status: 200, Type: "text/plain", Body: fmt.Sprint(r.Peer, " ", name), Read: patience, Write: patience}
 	}
 	return s
 }
@@ -44,7 +44,7 @@ func (r *rig) raw(t *testing.T, pieces ...string) (body string) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	c.SetDeadline(time.Now().Add(10 * time.Second))
+	c.SetDeadline(time.Now().Add(2 * patience))
 	for _, p := range pieces {
 		io.WriteString(c, p) // it may be closed by now
 	}
@@ -57,7 +57,7 @@ func (r *rig) raw(t *testing.T, pieces ...string) (body string) {
 func (r *rig) told(t *testing.T, want ...string) {
 	t.Helper()
 	var got []string
-	labtest.Eventually(t, 5*time.Second, "what was told", func() error {
+	labtest.Eventually(t, patience, "what was told", func() error {
 		for _, b := range r.begun.take() {
 			got = append(got, b.Fault)
 		}
@@ -138,7 +138,7 @@ func TestProxyHeaderCut(t *testing.T) {
 		c.(closeWriter).CloseWrite()
 		began := time.Now()
 		// What was sent and not read makes the end a reset.
-		if got, _ := io.ReadAll(c); len(got) > 0 || time.Since(began) > 4*time.Second {
+		if got, _ := io.ReadAll(c); len(got) > 0 || time.Since(began) > patience/2 {
 			t.Errorf("%q: %q after %v", sent, got, time.Since(began))
 		}
 		r.told(t, "closed")

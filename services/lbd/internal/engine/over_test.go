@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/netip"
 	"testing"
-	"time"
 
 	"github.com/everup/everup/shared/labtest"
 )
@@ -69,7 +68,7 @@ func (r *rig) http(t testing.TB) (*http.Client, string) {
 	}
 	tr := &http.Transport{TLSClientConfig: r.client}
 	t.Cleanup(tr.CloseIdleConnections)
-	return &http.Client{Transport: tr, Timeout: 10 * time.Second}, "https://" + r.addr
+	return &http.Client{Transport: tr, Timeout: 2 * patience}, "https://" + r.addr
 }
 
 // closeWriter ends the sending side of a connection, in TLS too.

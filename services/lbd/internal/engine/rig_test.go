@@ -22,6 +22,10 @@ import (
 	"github.com/everup/everup/shared/labtest"
 )
 
+// patience bounds what ends long before on a machine that is not overloaded: the times of plans, but where a test is about them, and half of those
+// of clients and members, which are to see what the engine does.
+const patience = 20 * time.Second
+
 // site is a Site of one pool.
 type site struct {
 	mu      sync.Mutex
@@ -46,8 +50,8 @@ func (s *site) Decide(r *Request, p *Plan) {
 	via := s.via
 	s.mu.Unlock()
 	*p = Plan{
-		Pool: s, Connect: time.Second, Timeout: 5 * time.Second, Retries: 2, Read: 5 * time.Second, Write: 5 * time.Second,
-		Tunnel: 5 * time.Second, Tell: true, Inform: InformUsual, Via: via,
+		Pool: s, Connect: time.Second, Timeout: patience, Retries: 2, Read: patience, Write: patience,
+		Tunnel: patience, Tell: true, Inform: InformUsual, Via: via,
 	}
 	if s.plan != nil {
 		s.plan(r, p)
@@ -167,7 +171,7 @@ func (b *begun) take() []Begun {
 
 func start(t testing.TB, s *site) *rig { return startWith(t, s, new(Opening)) }
 
-func startWith(t testing.TB, s *site, o *Opening) *rig { return startPatient(t, s, o, 5*time.Second) }
+func startWith(t testing.TB, s *site, o *Opening) *rig { return startPatient(t, s, o, patience) }
 
 // startPatient waits so long for a head.
 func startPatient(t testing.TB, s *site, o *Opening, header time.Duration) *rig {
@@ -181,7 +185,7 @@ func startAdmitting(t testing.TB, s *site, o *Opening, header time.Duration, a A
 	panics, told, broken := new(atomic.Int64), new(begun), make(chan string, 100)
 	encoders, spools := encoding.NewPool(64<<20), spool.New(t.TempDir(), spool.Limits{Memory: 64 << 20, Files: 64 << 20})
 	e, err := New(Options{
-		Panic: func(any) { panics.Add(1) }, Workers: 1, Clients: 1000, Limits: http1.DefaultLimits(), Header: header, Idle: 5 * time.Second,
+		Panic: func(any) { panics.Add(1) }, Workers: 1, Clients: 1000, Limits: http1.DefaultLimits(), Header: header, Idle: patience,
 		Begun: told.add, Admission: a, Encoders: encoders, Spools: spools,
 		Broken: func(_ netip.AddrPort, why http2.Reason) {
 			select {
@@ -281,7 +285,7 @@ func scriptedOver(t testing.TB, config *tls.Config, f func(c net.Conn, r *bufio.
 					c = tls.Server(c, config)
 				}
 				defer c.Close()
-				c.SetDeadline(time.Now().Add(10 * time.Second))
+				c.SetDeadline(time.Now().Add(2 * patience))
 				f(c, bufio.NewReader(c))
 			})
 		}
@@ -301,6 +305,6 @@ func (r *rig) dial(t testing.TB) (net.Conn, *bufio.Reader) {
 		c = tls.Client(c, r.client)
 	}
 	t.Cleanup(func() { c.Close() })
-	c.SetDeadline(time.Now().Add(10 * time.Second))
+	c.SetDeadline(time.Now().Add(2 * patience))
 	return c, bufio.NewReader(c)
 }
