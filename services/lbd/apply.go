@@ -199,7 +199,7 @@ func (s *Service) liveLocked(c *Config, table *rule.Table, pages *pages, keys ma
 		f := &c.Pools[name].Forwarded
 		g := &group{
 			Pool: s.pools[name], traffic: s.counters.traffic.Pool(n), content: contents.pools[n],
-			key: keys[name], inform: f.Inform(), beginsTraces: f.Enabled && f.Trace == "make", sampled: f.Sampled,
+			key: keys[name], read: c.Pools[name].Read.Std(), inform: f.Inform(), beginsTraces: f.Enabled && f.Trace == "make", sampled: f.Sampled,
 		}
 		if t := s.transportOf(name, c.Pools[name], backs[n]); t != nil {
 			via[name], g.via = t, &t.Transport

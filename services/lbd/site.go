@@ -1,6 +1,7 @@
 package lbd
 
 import (
+	"cmp"
 	"math/rand/v2"
 	"sync/atomic"
 	"time"
@@ -153,6 +154,7 @@ func (l *live) forward(g *group, v *rule.Verdict, p *engine.Plan) {
 	p.Via = g.via
 	p.Connect, p.Timeout, p.PerTry = set.Connect, set.Timeout, set.PerTry
 	p.Retries, p.RetryOn, p.Wait, p.MaxBody = set.Retries, set.RetryOn, set.Wait, set.MaxBody
+	p.Read = cmp.Or(g.read, p.Read)
 	p.Target, p.Host, p.Request = v.Target, v.Host, v.Request
 	g.content.plan(p, v.Plain)
 }
@@ -218,6 +220,7 @@ type group struct {
 	beginsTraces bool               // for requests that have none
 	sampled      int                // of them, per cent
 	via          *engine.Transport  // nil: plain
+	read         time.Duration      // 0: as for all
 	key          *affinity.Key      // nil: it does not balance by hash
 	sessions     *affinity.Sessions // nil: clients do not stick
 }

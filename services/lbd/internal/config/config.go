@@ -37,7 +37,7 @@ type Config struct {
 type Timeouts struct {
 	Header conf.Duration `yaml:"header" default:"10s" min:"100ms" max:"10m" doc:"Longest time for a request's head to come in. Changes with a restart."`
 	Idle   conf.Duration `yaml:"idle" default:"60s" min:"100ms" max:"1d" doc:"A connection without a request is closed after so long. Changes with a restart."`
-	Read   conf.Duration `yaml:"read" default:"30s" min:"100ms" max:"1h" doc:"Longest wait for the next bytes of a request's body."`
+	Read   conf.Duration `yaml:"read" default:"30s" min:"100ms" max:"1h" doc:"Longest wait for the next bytes of a request's body, unless its answer goes on meanwhile; a pool may have its own."`
 	Write  conf.Duration `yaml:"write" default:"30s" min:"100ms" max:"1h" doc:"Longest wait for a client to take the next bytes of an answer."`
 	Tunnel conf.Duration `yaml:"tunnel" default:"1h" min:"1s" max:"30d" doc:"An upgraded connection (WebSocket) silent both ways for so long is closed."`
 	Retire conf.Duration `yaml:"retire" default:"1d" min:"1s" max:"30d" doc:"After an upgrade the old process lives on for its connections, so long at most."`
@@ -52,6 +52,7 @@ type Pool struct {
 	Retries     Retries       `yaml:"retries" doc:"What happens when a member fails before it answers."`
 	Connect     conf.Duration `yaml:"connect" default:"2s" min:"10ms" max:"1m" doc:"Longest wait for a connection to a member."`
 	Timeout     conf.Duration `yaml:"timeout" default:"60s" min:"10ms" max:"1d" doc:"Longest wait for the head of the answer over all tries (504 after it), and longest silence within an answer's body."`
+	Read        conf.Duration `yaml:"read" default:"0" max:"1d" doc:"Longest wait for the next bytes of a request's body, unless its answer goes on meanwhile, such as for streams of gRPC; 0 means timeouts.read."`
 	MaxBody     conf.Size     `yaml:"max_body" default:"0" doc:"Largest body of a request, 413 beyond it; 0 means no bound, as bodies are passed on as they come."`
 	Forwarded   Forwarded     `yaml:"forwarded" doc:"What members are told of the client and the request's way."`
 	TLS         *MemberTLS    `yaml:"tls" doc:"Speak TLS with members; absent means plain."`

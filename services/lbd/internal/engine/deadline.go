@@ -38,7 +38,8 @@ func (x *exchange) setClient() {
 			l.SetDeadline(x.c.timer(), now+x.plan.Write)
 		}
 	case up:
-		if x.up.heard || x.up.moved || !x.timing {
+		talks := x.phase == answering && x.down.heard // who listens to an answer may have nothing to say meanwhile, as in a call of gRPC
+		if x.up.heard || x.up.moved || talks || !x.timing {
 			l.SetDeadline(x.c.timer(), now+x.plan.Read)
 		}
 	default:
