@@ -62,19 +62,20 @@ func TestShare(t *testing.T) {
 	f := func(t *testing.T, o *over, share bool, how string, want int) {
 		t.Helper()
 		m := &closer{how: how, decided: make(chan struct{}), gone: make(chan struct{})}
-		s := &site{members: []netip.AddrPort{o.scripted(t, m.serve)}}
-		r := o.start(t, s)
-		if s.via == nil {
-			s.via = new(Transport)
-		}
-		s.via.Share = share
+		via := new(Transport)
 		n := 0
-		s.plan = func(*Request, *Plan) {
+		s := &site{members: []netip.AddrPort{o.scripted(t, m.serve)}, plan: func(_ *Request, p *Plan) {
+			if n == 0 && p.Via != nil {
+				*via = *p.Via
+			}
+			via.Share = share
+			p.Via = via
 			if n++; n == 2 && share && how == "before it comes" {
 				close(m.decided) // the worker waits here, and cannot hear of the end
 				<-m.gone
 			}
-		}
+		}}
+		r := o.start(t, s)
 		c, in := r.dial(t)
 		statuses := ""
 		for range 2 {
