@@ -430,7 +430,7 @@ func (l *Loop) runPosted() (done bool) {
 // runExpired calls those whose deadline has passed.
 func (l *Loop) runExpired() (done bool) {
 	defer l.rescue()
-	l.wheel.expire(l.slots, l.now, l.expired)
+	l.wheel.expire(&l.slots, l.now, l.expired)
 	return true
 }
 

@@ -299,7 +299,7 @@ func TestWheel(t *testing.T) {
 		default:
 			now += time.Duration(random(60)) * time.Millisecond
 			w.idle(now)
-			w.expire(slots, now, func(i uint32) {
+			w.expire(&slots, now, func(i uint32) {
 				if want[i] > now { // beyond a round of the wheel
 					if want[i]-now < (spokes-64)*tick-60*time.Millisecond && slots[i].spoke.linked {
 						t.Fatalf("slot %d is looked at %v early", i, want[i]-now)

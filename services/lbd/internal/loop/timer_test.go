@@ -55,3 +55,52 @@ type stopper struct{ l *Loop }
 
 func (*stopper) Ready(Events) {}
 func (s *stopper) Expired()   { s.l.Stop() }
+
+// again is a timer that sets itself once more when it has expired, and makes as many others as need more room for all.
+type again struct {
+	l       *Loop
+	ref     Ref
+	expired int
+	left    *int // of those that are to expire a second time
+}
+
+func (a *again) Ready(Events) {}
+
+func (a *again) Expired() {
+	for range 100 {
+		a.l.Timer(a)
+	}
+	if a.expired++; a.expired == 1 {
+		a.l.SetDeadline(a.ref, a.l.Now()+10*time.Millisecond)
+		return
+	}
+	if *a.left--; *a.left == 0 {
+		a.l.Stop()
+	}
+}
+
+// TestTimersBesideGrowth: who expires beside one that makes the loop keep more slots can be set again.
+func TestTimersBesideGrowth(t *testing.T) {
+	l, err := New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	left := 10
+	var all []*again
+	for range left {
+		a := &again{l: l, left: &left}
+		a.ref = l.Timer(a)
+		l.SetDeadline(a.ref, time.Millisecond)
+		all = append(all, a)
+	}
+	late := &stopper{l}
+	l.SetDeadline(l.Timer(late), 5*time.Second)
+	if err := l.Run(); err != nil {
+		t.Fatal(err)
+	}
+	for i, a := range all {
+		if a.expired != 2 {
+			t.Errorf("timer %d expired %d times", i, a.expired)
+		}
+	}
+}

@@ -77,8 +77,8 @@ func (w *wheel) next() (time.Duration, bool) {
 	return 0, false
 }
 
-// expire takes out what is to be looked at by now and calls look with each. look may put and remove any slot.
-func (w *wheel) expire(slots []slot, now time.Duration, look func(uint32)) {
+// expire takes out what is to be looked at by now and calls look with each. look may put and remove any slot, and make room for more.
+func (w *wheel) expire(slots *[]slot, now time.Duration, look func(uint32)) {
 	last := int64(now / tick)
 	w.idle(now)
 	for w.rest || w.done < last {
@@ -90,7 +90,7 @@ func (w *wheel) expire(slots []slot, now time.Duration, look func(uint32)) {
 		}
 		w.rest = true // look may not come back
 		for i := w.heads[w.done%spokes]; i != 0; i = w.heads[w.done%spokes] {
-			w.remove(slots, i)
+			w.remove(*slots, i)
 			look(i)
 		}
 		w.rest = false
