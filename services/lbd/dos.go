@@ -121,7 +121,7 @@ func (t *teller) people(c dos.Change) {
 		return
 	}
 	left := time.Duration(max(c.Until-now, 0)).Round(time.Second)
-	t.s.env.Log.Warn().Str("client", c.Key.String()).Str("detector", c.Detector).Str("level", c.Level.String()).Str("was", c.Before.String()).
+	t.s.env.Log.Warn().Str("client", c.Key.String()).Str("detector", c.Detector).Str("held", c.Level.String()).Str("was", c.Before.String()).
 		Uint64("requests", c.Count).Stringer("left", left).Str("by", c.By.String()).Msg("a client's level has changed")
 	if c.Level < c.Before {
 		return

@@ -132,7 +132,7 @@ func (s *Service) ban(b Ban, by string) error {
 	if err := d.Hold(k, level, lasts, dos.Manual, s.guards.now()); err != nil {
 		return err
 	}
-	s.env.Log.Info().Str("client", k.String()).Str("detector", d.Name()).Str("level", level.String()).Stringer("for", lasts).Str("reason", b.Reason).Str("by", by).
+	s.env.Log.Info().Str("client", k.String()).Str("detector", d.Name()).Str("held", level.String()).Stringer("for", lasts).Str("reason", b.Reason).Str("by", by).
 		Msg("a client is held by hand")
 	s.kept.save()
 	return nil
