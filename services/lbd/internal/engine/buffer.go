@@ -10,8 +10,9 @@ const (
 
 // buffer holds bytes read and not used yet: b[r:w]. It has memory only while bytes are in flight.
 type buffer struct {
-	b    []byte
-	r, w int
+	b     []byte
+	r, w  int
+	whole bool // b[:w] is all that came since this was set
 }
 
 // bytes returns what was read and not used.
@@ -20,9 +21,13 @@ func (f *buffer) bytes() []byte { return f.b[f.r:f.w] }
 // empty reports whether nothing is kept.
 func (f *buffer) empty() bool { return f.r == f.w }
 
-// use takes n bytes off.
+// leastRoom is what a buffer that stays whole has free for what is read next: small reads cost more than another try is worth.
+const leastRoom = 4 << 10
+
+// use takes n bytes off. Of one that stays whole they are still there.
 func (f *buffer) use(n int) {
-	if f.r += n; f.r == f.w {
+	f.r += n
+	if f.whole = f.whole && len(f.b)-f.w >= leastRoom; f.r == f.w && !f.whole {
 		f.r, f.w = 0, 0
 	}
 }
@@ -36,6 +41,7 @@ func (f *buffer) room() []byte {
 }
 
 func (f *buffer) compact() {
+	f.whole = false
 	copy(f.b, f.b[f.r:f.w])
 	f.w -= f.r
 	f.r = 0
@@ -43,6 +49,7 @@ func (f *buffer) compact() {
 
 // move gives f other memory, with what it holds.
 func (f *buffer) move(b []byte) {
+	f.whole = f.whole && f.r == 0
 	f.w = copy(b, f.b[f.r:f.w])
 	f.r, f.b = 0, b
 }

@@ -37,7 +37,7 @@
 //
 // A request is tried again where nothing of an answer has come: on any failure to connect, and if its method is idempotent (RFC 9110
 // section 9.2.2) after a break too, as long as all its content is still in the buffer: up to 64 KiB of it is gathered
-// before a member is asked. A request that is not idempotent, or whose content is not at hand, gets a connection of its own, so that a
+// before a member is asked, and what comes later stays there until the room is needed. A request that is not idempotent, or whose content is not at hand, gets a connection of its own, so that a
 // member which closes an idle one at that moment cannot lose it, unless Transport.Share is set: then it is sent again if none of it had arrived.
 // Bytes of chunked content are looked at before any of them is sent: what is malformed from its start reaches no member. An answer whose status says that another member may do better (Plan.RetryOn) is thrown away for another try under the same
 // conditions; the last one's passes.

@@ -292,6 +292,8 @@ func (x *exchange) returnMember() {
 func (x *exchange) consume() {
 	if x.body.b != nil {
 		x.in, x.body = x.body, x.in
+		x.in.whole = false
+		x.in.use(0)
 	} else {
 		x.in.use(x.req.Len)
 	}

@@ -47,6 +47,7 @@ func (x *exchange) takeBody() {
 		x.body.b = make([]byte, len(rest))
 	}
 	x.body.w = copy(x.body.b, rest)
+	x.body.whole = true
 	x.in.w = x.in.r + x.req.Len
 }
 

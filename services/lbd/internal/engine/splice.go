@@ -86,6 +86,7 @@ func (f *flow) fill() error {
 	}
 	f.heard = true
 	f.reads++
+	f.buf.whole = false
 	f.pipe.held = n
 	f.body.Skip(int64(n))
 	f.taken += int64(n)

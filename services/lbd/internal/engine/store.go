@@ -215,7 +215,9 @@ func (x *exchange) beginUp(m back) bool {
 		x.up.store, x.up.borrowed, x.up.trailed = x.kept, true, x.trailers
 		x.up.ended = x.kept.Size() == 0 && !x.up.chunked
 	} else {
-		x.body.r, x.body.w = 0, x.ready
+		if x.body.r = 0; x.up.reads == 0 {
+			x.body.w = x.ready
+		}
 		x.up.begin(x.c, m, &x.body, x.req.Body, x.toMember, x.chunksUp(m.framed()))
 		x.up.limit = x.plan.MaxBody
 	}

@@ -104,7 +104,7 @@ func (x *exchange) memberEnded(err error) {
 	unprocessed := err == errRefused || err == errGone
 	if unprocessed {
 		blame = pool.None
-		again = x.up.reads == 0 // safe whatever the method
+		again = x.stays() // safe whatever the method
 	}
 	switch {
 	case err == errCanceled && x.c.framed() && !again:
@@ -197,12 +197,15 @@ func (x *exchange) release() {
 }
 
 // repeatable reports whether the request can be sent once more although the member may have done it.
-func (x *exchange) repeatable() bool { return x.up.reads == 0 && idempotent(x.req.Method.In(x.head())) }
+func (x *exchange) repeatable() bool { return x.stays() && idempotent(x.req.Method.In(x.head())) }
+
+// stays reports whether all of the request's content that has come is here, so that it can be sent once more.
+func (x *exchange) stays() bool { return x.up.reads == 0 || x.body.whole }
 
 // untaken reports whether the member has closed its connection before it got anything of the request, which can be sent once more then.
 func (x *exchange) untaken() bool {
 	m, ok := x.m.(*member)
-	return ok && x.up.reads == 0 && m.untaken()
+	return ok && x.stays() && m.untaken()
 }
 
 // idempotent reports whether doing the method twice is as good as once (RFC 9110 section 9.2.2).
