@@ -35,29 +35,15 @@ type h2Script struct {
 // scriptedH2 runs a member that calls f for what comes: "head", "end" and "reset" of a stream. It opens the windows for content.
 func scriptedH2(t testing.TB, f func(m *h2Script, what string, id uint32), settings ...http2.Setting) netip.AddrPort {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		for n := 0; ; n++ {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			m := &h2Script{Framer: http2.NewFramer(c, c), n: n, c: c, path: map[uint32]string{}, got: map[uint32]int{}}
-			m.enc = hpack.NewEncoder(&m.buf)
-			m.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
-			wg.Go(func() { m.run(f, settings) })
-		}
+	return served(t, func(n int, c net.Conn) {
+		m := &h2Script{Framer: http2.NewFramer(c, c), n: n, c: c, path: map[uint32]string{}, got: map[uint32]int{}}
+		m.enc = hpack.NewEncoder(&m.buf)
+		m.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
+		m.run(f, settings)
 	})
-	t.Cleanup(func() { l.Close(); wg.Wait() })
-	return netip.MustParseAddrPort(l.Addr().String())
 }
 
 func (m *h2Script) run(f func(m *h2Script, what string, id uint32), settings []http2.Setting) {
-	defer m.c.Close()
 	m.c.SetDeadline(time.Now().Add(10 * time.Second))
 	io.ReadFull(m.c, make([]byte, len(http2.ClientPreface)))
 	m.WriteSettings(settings...)

@@ -172,28 +172,12 @@ func testH2Conversation(t *testing.T, o *over, via *Transport, certs *labtest.Ce
 // h2Member runs a server that gives each connection of HTTP/2 to f, with its frames.
 func h2Member(t testing.TB, f func(n int, c net.Conn, fr *http2.Framer)) netip.AddrPort {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		for n := 0; ; n++ {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			wg.Go(func() {
-				defer c.Close()
-				io.ReadFull(c, make([]byte, len(http2.ClientPreface)))
-				fr := http2.NewFramer(c, c)
-				fr.WriteSettings(http2.Setting{ID: http2.SettingMaxConcurrentStreams, Val: 2})
-				f(n, c, fr)
-			})
-		}
+	return served(t, func(n int, c net.Conn) {
+		io.ReadFull(c, make([]byte, len(http2.ClientPreface)))
+		fr := http2.NewFramer(c, c)
+		fr.WriteSettings(http2.Setting{ID: http2.SettingMaxConcurrentStreams, Val: 2})
+		f(n, c, fr)
 	})
-	t.Cleanup(func() { l.Close(); wg.Wait() })
-	return netip.MustParseAddrPort(l.Addr().String())
 }
 
 // requests calls f with each request's stream until the connection ends.

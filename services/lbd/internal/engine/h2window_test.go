@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"sync"
 	"testing"
 	"time"
 
@@ -18,33 +17,17 @@ import (
 // longRoad is an address from which bytes come to another one, and back, later by delay, however many they are.
 func longRoad(t *testing.T, to string, delay time.Duration) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		for {
-			from, err := l.Accept()
-			if err != nil {
-				return
-			}
-			wg.Go(func() {
-				defer from.Close()
-				c, err := net.Dial("tcp", to)
-				if err != nil {
-					return
-				}
-				defer c.Close()
-				back := make(chan struct{})
-				go func() { defer close(back); carry(from, c, delay) }()
-				carry(c, from, delay)
-				<-back
-			})
+	return served(t, func(_ int, from net.Conn) {
+		c, err := net.Dial("tcp", to)
+		if err != nil {
+			return
 		}
-	})
-	t.Cleanup(func() { l.Close(); wg.Wait() })
-	return l.Addr().String()
+		defer c.Close()
+		back := make(chan struct{})
+		go func() { defer close(back); carry(from, c, delay) }()
+		carry(c, from, delay)
+		<-back
+	}).String()
 }
 
 // carry takes bytes from one connection to the other until the first ends.

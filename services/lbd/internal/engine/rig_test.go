@@ -269,24 +269,33 @@ func scripted(t testing.TB, f func(c net.Conn, r *bufio.Reader)) netip.AddrPort 
 // scriptedOver is scripted that speaks TLS, unless config is nil.
 func scriptedOver(t testing.TB, config *tls.Config, f func(c net.Conn, r *bufio.Reader)) netip.AddrPort {
 	t.Helper()
+	return served(t, func(_ int, c net.Conn) {
+		if config != nil {
+			c = tls.Server(c, config)
+			defer c.Close()
+		}
+		c.SetDeadline(time.Now().Add(2 * patience))
+		f(c, bufio.NewReader(c))
+	})
+}
+
+// served gives each connection to f, with its number from 0, in a goroutine of its own; it is closed when f returns.
+func served(t testing.TB, f func(n int, c net.Conn)) netip.AddrPort {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		for {
+		for n := 0; ; n++ {
 			c, err := l.Accept()
 			if err != nil {
 				return
 			}
 			wg.Go(func() {
-				if config != nil {
-					c = tls.Server(c, config)
-				}
 				defer c.Close()
-				c.SetDeadline(time.Now().Add(2 * patience))
-				f(c, bufio.NewReader(c))
+				f(n, c)
 			})
 		}
 	})
