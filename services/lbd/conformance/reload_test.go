@@ -178,15 +178,7 @@ func TestReloadUnderLoad(t *testing.T) {
 			n, n, n, n, n, n, poolYAML("", []string{a.addr, b.addr}[n%2]), n, poolYAML("", []string{b.addr, a.addr}[n%2]))
 	}
 	p := startProgram(t, addr, config(0))
-	sockets := make([]*socket, 500)
-	for i := range sockets {
-		s, err := dialSocket(addr, "/socket")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer s.Close()
-		sockets[i] = s
-	}
+	sockets := openSockets(t, addr, 500)
 	load := startCrowd(t, addr, "/who", 20, 1000)
 	load.more(t, 100)
 	for n := 1; n <= 6; n++ {
@@ -199,11 +191,7 @@ func TestReloadUnderLoad(t *testing.T) {
 		}
 	}
 	load.judge(t)
-	for i, s := range sockets {
-		if err := s.echo("at the end"); err != nil {
-			t.Errorf("socket %d: %v", i, err)
-		}
-	}
+	echoAll(t, sockets)
 	if load.from("a") == 0 || load.from("b") == 0 {
 		t.Errorf("the reloads changed nothing: answers %v", load.by)
 	}

@@ -15,15 +15,7 @@ func TestUpgradeUnderLoad(t *testing.T) {
 	t.Parallel()
 	a, addr := startOrigin(t).named("a"), labtest.FreeAddr(t)
 	p := startProgram(t, addr, fmt.Sprintf("listen: [%q]\nroutes: [{pool: web}]\npools: {web: %s}\n", addr, poolYAML("", a.addr)))
-	sockets := make([]*socket, 500)
-	for i := range sockets {
-		s, err := dialSocket(addr, "/socket")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer s.Close()
-		sockets[i] = s
-	}
+	sockets := openSockets(t, addr, 500)
 	load := startCrowd(t, addr, "/who", 20, 1000)
 	load.more(t, 200)
 	for n := range 2 {
@@ -44,11 +36,7 @@ func TestUpgradeUnderLoad(t *testing.T) {
 		}
 	}
 	load.judge(t)
-	for i, s := range sockets {
-		if err := s.echo("at the end"); err != nil {
-			t.Errorf("socket %d: %v", i, err)
-		}
-	}
+	echoAll(t, sockets)
 }
 
 // pid returns the process that serves.

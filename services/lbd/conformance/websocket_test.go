@@ -35,6 +35,31 @@ func conversation(masked bool, seed byte) []byte {
 	return frame{fin | closing, append([]byte{0x03, 0xe9}, "over"...)}.append(b, masked) // 1001
 }
 
+// openSockets opens so many WebSockets, which are closed with the test.
+func openSockets(t *testing.T, addr string, n int) []*socket {
+	t.Helper()
+	sockets := make([]*socket, n)
+	for i := range sockets {
+		s, err := dialSocket(addr, "/socket")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { s.Close() })
+		sockets[i] = s
+	}
+	return sockets
+}
+
+// echoAll fails the test for each WebSocket on which nothing comes back.
+func echoAll(t *testing.T, sockets []*socket) {
+	t.Helper()
+	for i, s := range sockets {
+		if err := s.echo("at the end"); err != nil {
+			t.Errorf("socket %d: %v", i, err)
+		}
+	}
+}
+
 // halves are the kinds of connections that can end one way while the other lives on.
 type halves interface{ CloseWrite() error }
 
